@@ -1,0 +1,193 @@
+//! What is meant: the checked plan of one run, every default decided, nothing in it that makes no sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::connection::{ServerAddr, UserInfo};
+use crate::proto::{HeaderBlock, SubjectBuf};
+
+/// The pipeline's name where none is given.
+pub const PIPELINE_DEFAULT: &str = "natsink";
+
+/// What `natsink run` shall do. Made by `check` only, so whoever holds one need not look again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The name that every `Nats-Msg-Id` starts with: no white space, no control character, no `|`.
+    pub pipeline: String,
+    /// Where events come from.
+    pub source: SourcePlan,
+    /// How often the checkpoint moves: at whichever of the three comes first.
+    pub batch: BatchPlan,
+    /// The window of unanswered publishes.
+    pub in_flight: InFlightPlan,
+    /// The checkpoint file. With [`Input::Stdin`] there is then an `input_id` too.
+    pub checkpoint: Option<PathBuf>,
+    /// Read from the start of the input although the checkpoint is missing and the stream remembers this pipeline.
+    pub from_start: bool,
+    /// The file that takes what cannot be delivered; without one the first such event stops the run.
+    pub dead_letter: Option<PathBuf>,
+    /// Where the receipt goes as JSON.
+    pub receipt: Option<PathBuf>,
+    /// The one sink of this version.
+    pub sink: NatsPlan,
+    /// What is logged on stderr, and how.
+    pub log: LogPlan,
+    /// No progress line and no receipt text on stderr; failures are still told.
+    pub quiet: bool,
+}
+
+/// Where events come from and how they are cut.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourcePlan {
+    /// A pipe or a file.
+    pub input: Input,
+    /// What a line is.
+    pub format: Format,
+    /// The longest line, bytes without its end; a longer one is a dead letter.
+    pub line_bytes_max: usize,
+    /// Exit with 65 when there were dead letters, even though there is a file for them.
+    pub strict: bool,
+}
+
+/// What is read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// Standard input.
+    Stdin {
+        /// The name that makes the ids of this input the same when the same bytes are piped again; random otherwise.
+        input_id: Option<String>,
+    },
+    /// A file, read to its end.
+    File {
+        /// Where it lies.
+        path: PathBuf,
+    },
+}
+
+/// What a line of the input is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// A change event in JSON.
+    Event,
+    /// Any JSON object.
+    Json,
+    /// Any bytes.
+    Lines,
+}
+
+/// How much goes by before the checkpoint moves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BatchPlan {
+    /// Events; at least 1.
+    pub events_max: usize,
+    /// Bytes of input; at least 1.
+    pub bytes_max: usize,
+    /// Time since the last move; above zero.
+    pub age_max: Duration,
+}
+
+/// How much may be unanswered at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct InFlightPlan {
+    /// Messages; at least 1.
+    pub events_max: usize,
+    /// Bytes of messages; at least 1. A larger message goes alone.
+    pub bytes_max: usize,
+}
+
+/// The NATS sink.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NatsPlan {
+    /// The sink's name in checkpoint, metrics and logs.
+    pub id: String,
+    /// At least one server, none twice.
+    pub servers: Vec<ServerAddr>,
+    /// Who asks to be let in.
+    pub auth: Option<UserInfo>,
+    /// The subject, a template that parses.
+    pub subject: String,
+    /// The template of the header `df-key`, if there is one.
+    pub key: Option<String>,
+    /// The stream that must capture the subject and answer every publish.
+    pub stream: String,
+    /// What makes an event's `Nats-Msg-Id`.
+    pub id_rule: IdRule,
+    /// Headers on every message; no `Nats-…` and no `df-key` among them.
+    pub headers: HeaderBlock,
+    /// Silence of the watermark that is an anomaly; above zero.
+    pub send_timeout: Duration,
+    /// Silence of the watermark that is a dead link; above zero.
+    pub batch_timeout: Duration,
+    /// The bound of one dial, from the name's lookup to the first PONG; above zero.
+    pub connect_timeout: Duration,
+    /// How long and how fast to try again.
+    pub retry: RetryPlan,
+    /// What JetStream's API subjects start with: `$JS.API`, or `$JS.hub.API` for the domain `hub`.
+    pub js_api_prefix: SubjectBuf,
+    /// What the inbox of the acks starts with.
+    pub inbox_prefix: SubjectBuf,
+    /// The name that the server shows for the connection.
+    pub connection_name: String,
+}
+
+/// What makes an event's `Nats-Msg-Id`. Every id starts with the pipeline's name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum IdRule {
+    /// The event's position in its source, else its position in the input.
+    Position,
+    /// A hash of subject and payload: two equal events become one.
+    Content,
+    /// A template that parses.
+    Template(String),
+}
+
+/// How long and how fast to try again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RetryPlan {
+    /// From the last move of the watermark, while something is pending, to giving up; `None` is never.
+    pub elapsed_max: Option<Duration>,
+    /// How long credentials that the server refuses at a reconnect are tried again.
+    pub auth_max: Duration,
+    /// The first pause; above zero.
+    pub initial: Duration,
+    /// The longest pause; at least `initial`.
+    pub max: Duration,
+}
+
+/// What is logged on stderr, and how.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LogPlan {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+}
+
+/// How severe a line of the log is; the most severe is the least.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// The run ends, or an event was not delivered.
+    Error,
+    /// Something that a person should look at.
+    Warn,
+    /// What a person wants to know of a run that goes well.
+    Info,
+    /// What helps to understand a run that does not.
+    Debug,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// `natsink: warning: …`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
