@@ -1,0 +1,11 @@
+//! What the tests stand on: real servers, a raw client, a proxy that breaks links, and an independent reader.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
+
+pub mod proxy;
+pub mod raw;
+pub mod reader;
+pub mod server;
+
+pub use proxy::{Direction, Proxy};
+pub use raw::Raw;
+pub use server::{Server, ServerOptions};

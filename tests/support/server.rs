@@ -1,0 +1,252 @@
+//! Private nats-server processes: a free loopback port and a store of their own, always killed and reaped.
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a server may take until it greets a client.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// How often a first start may lose its port to someone else.
+const PORT_TRIES: u32 = 10;
+
+/// What a private server is to be.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// JetStream with file storage in the server's own folder.
+    pub jetstream: bool,
+    /// `max_payload` in bytes; the server's own default when `None`.
+    pub max_payload: Option<usize>,
+    /// More of the configuration file, in its own language: `authorization { .. }`, `accounts { .. }`, limits.
+    pub config: String,
+    /// `user:password` or a token, to put into [`Server::url`].
+    pub credentials: Option<String>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { jetstream: true, max_payload: None, config: String::new(), credentials: None }
+    }
+}
+
+impl ServerOptions {
+    /// A server that lets in this user alone.
+    pub fn with_user(user: &str, password: &str) -> Self {
+        let config = format!("authorization {{ user: {user:?}, password: {password:?} }}");
+        Self { config, credentials: Some(format!("{user}:{password}")), ..Self::default() }
+    }
+
+    /// A server that lets in this token alone.
+    pub fn with_token(token: &str) -> Self {
+        let config = format!("authorization {{ token: {token:?} }}");
+        Self { config, credentials: Some(token.into()), ..Self::default() }
+    }
+}
+
+/// A running (or, after a kill, not running) nats-server with its port and its store.
+pub struct Server {
+    child: Option<Child>,
+    port: u16,
+    options: ServerOptions,
+    dir: TempDir,
+}
+
+impl Server {
+    /// Starts a server on a free port and waits until it greets.
+    pub fn start(options: ServerOptions) -> Self {
+        let dir = tempfile::Builder::new().prefix("natsink-server-").tempdir().expect("a temporary folder");
+        let mut server = Self { child: None, port: 0, options, dir };
+        for _ in 0..PORT_TRIES {
+            server.port = free_port();
+            server.spawn();
+            if server.became_ready() {
+                return server;
+            }
+            let lost_port = server.log().contains("address already in use");
+            assert!(lost_port, "nats-server did not come up:\n{}", server.log());
+        }
+        panic!("no free port in {PORT_TRIES} tries");
+    }
+
+    /// `nats://` with the credentials of the options, if any.
+    pub fn url(&self) -> String {
+        let credentials = self.options.credentials.as_ref().map_or(String::new(), |words| format!("{words}@"));
+        format!("nats://{credentials}{}", self.address())
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The folder of the store.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// The process id of the running server.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
+    /// `kill -9`, reaped.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a child of ours can be killed");
+            child.wait().expect("a killed child can be reaped");
+        }
+    }
+
+    /// SIGTERM, and waits for the end of the process.
+    pub fn sigterm(&mut self) {
+        self.signal("TERM");
+        let mut child = self.child.take().expect("the server runs");
+        child.wait().expect("a child can be reaped");
+    }
+
+    /// Freezes the process: connections stay, nothing answers.
+    pub fn stop(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a frozen process go on.
+    pub fn cont(&self) {
+        self.signal("CONT");
+    }
+
+    /// Starts again on the same port and store, and waits until it greets.
+    pub fn restart(&mut self) {
+        self.kill9();
+        self.spawn();
+        assert!(self.became_ready(), "nats-server did not come back:\n{}", self.log());
+    }
+
+    /// Replaces the extra configuration and sends SIGHUP; returns when the server says that it reloaded.
+    pub fn reload(&mut self, config: &str) {
+        let reloads = |log: &str| log.matches("Reloaded server configuration").count();
+        let before = reloads(&self.log());
+        self.options.config = config.into();
+        self.write_config();
+        self.signal("HUP");
+        let deadline = Instant::now() + READY_DEADLINE;
+        while reloads(&self.log()) == before {
+            assert!(Instant::now() < deadline, "nats-server did not reload:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What the server has written to its log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.pid());
+        let status = Command::new("sh").args(["-c", &line]).status().expect("sh runs");
+        assert!(status.success(), "{line} failed");
+    }
+
+    fn spawn(&mut self) {
+        self.write_config();
+        let child = Command::new(binary())
+            .args([Path::new("-c"), &self.dir.path().join("server.conf")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server runs");
+        self.child = Some(child);
+    }
+
+    fn write_config(&self) {
+        let mut lines = vec![format!("listen: 127.0.0.1:{}", self.port), format!("server_name: {:?}", self.name())];
+        lines.push(format!("log_file: {:?}", self.dir.path().join("log")));
+        lines.extend(self.options.max_payload.map(|bytes| format!("max_payload: {bytes}")));
+        if self.options.jetstream {
+            lines.push(format!("jetstream {{ store_dir: {:?} }}", self.store()));
+        }
+        lines.push(self.options.config.clone());
+        fs::write(self.dir.path().join("server.conf"), lines.join("\n")).expect("the folder is ours");
+    }
+
+    /// True when the server greets; false when its process ended first.
+    fn became_ready(&mut self) -> bool {
+        let deadline = Instant::now() + READY_DEADLINE;
+        while Instant::now() < deadline {
+            let child = self.child.as_mut().expect("just spawned");
+            if child.try_wait().expect("a child can be asked").is_some() {
+                self.child = None;
+                return false;
+            }
+            if self.greets() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    fn greets(&self) -> bool {
+        let Ok(socket) = TcpStream::connect(self.address()) else { return false };
+        let mut line = String::new();
+        let read = socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .and_then(|()| BufReader::new(socket).read_line(&mut line));
+        let info = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<Value>(json).ok());
+        // Another server that won the port has another name, and our process will say so by ending.
+        read.is_ok() && info.is_some_and(|info| info["server_name"] == *self.name())
+    }
+
+    fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.dir.path().file_name().expect("a folder has a name").to_string_lossy()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(20).collect();
+            eprintln!("the end of the log of the server at {}:", self.address());
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The server's program, from `scripts/nats-server`, asked once per process.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = BINARY.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nats-server");
+        let out = Command::new(&script).output().map_err(|error| format!("{}: {error}", script.display()))?;
+        if !out.status.success() {
+            return Err(String::from_utf8_lossy(&out.stderr).into_owned());
+        }
+        Ok(PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
+    });
+    found.as_ref().unwrap_or_else(|problem| panic!("no nats-server for the tests: {problem}"))
+}
+
+/// A loopback port that nobody listens on. It lies below the ephemeral range, so that no outgoing connection takes
+/// it while a server is down, and no client connects to itself.
+pub fn free_port() -> u16 {
+    loop {
+        let draw = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(draw % 22_000).expect("below 22 000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
