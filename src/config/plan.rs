@@ -1,6 +1,7 @@
 //! What is meant: the checked plan of one run, every default decided, nothing in it that makes no sense.
 
 use std::path::PathBuf;
+use std::prelude::v1::*;
 use std::time::Duration;
 
 use crate::connection::{ServerAddr, UserInfo};
