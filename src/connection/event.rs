@@ -1,0 +1,60 @@
+//! What a connection has to say, and what it wants done.
+
+use super::{CloseReason, LinkError, ServerAddr, Sid};
+use crate::proto::{Headers, ServerError};
+
+/// The number of a link: each dial has the next. A fact about an earlier one is ignored.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Epoch(pub(crate) u64);
+
+/// What a connection has to say.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The link is up, subscriptions are made again, and publishes may be written.
+    Connected,
+    /// The link is gone and all its bytes with it.
+    Disconnected(LinkError),
+    /// A dial came to nothing.
+    DialFailed(LinkError),
+    /// A message for one of the subscriptions.
+    Message(Delivery<'a>),
+    /// The server complains and stays connected.
+    ServerError(ServerError),
+    /// The server answered the PING that carried this number.
+    Pong(u64),
+    /// The server is about to shut down.
+    LameDuck,
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+/// A message as it came.
+#[derive(Clone, Debug)]
+pub struct Delivery<'a> {
+    /// The subscription it is for.
+    pub sid: Sid,
+    /// The subject it was published to. Servers forward any bytes.
+    pub subject: &'a [u8],
+    /// Where an answer is wanted.
+    pub reply: Option<&'a [u8]>,
+    /// The headers, where there are any and they can be read.
+    pub headers: Option<Headers<'a>>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// What a connection wants its driver to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Look the host up, dial the address numbered `turn` modulo their count, and tell of it as this epoch.
+    Dial {
+        /// The link to be.
+        epoch: Epoch,
+        /// Whom to dial.
+        addr: ServerAddr,
+        /// Which of the addresses of that name to take.
+        turn: u32,
+    },
+    /// Close this socket at once, or give up its dial. No answer is wanted.
+    Hangup(Epoch),
+}

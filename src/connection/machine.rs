@@ -1,0 +1,531 @@
+//! The connection's state machine: bytes and time in, bytes and wishes out.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::mem;
+use core::time::Duration;
+
+use super::link::{Link, Phase, Pong};
+use super::servers::Servers;
+use super::subscriptions::{Sid, Subscriptions};
+use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, Transmit};
+use crate::proto::{Connect, Frame, FrameOp, Headers, Pattern, ServerError, ServerInfo, Subject, encode};
+use crate::rng::Entropy;
+use crate::time::Instant;
+
+/// A link that was up this long counts as a good one: what its server did before is forgotten.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// What a silent end after CONNECT usually means.
+const SILENT_REFUSAL: &str =
+    "it may demand TLS, or refuse this user, or not have understood CONNECT; its log tells which";
+
+/// One logical connection over many sockets.
+///
+/// It reads no clock and no entropy and does no I/O: whoever drives it tells it facts (`handle_*`) and asks for its
+/// wishes (`poll_*`). Any order of calls is legal; a moment earlier than one already told is taken for that one, and
+/// a fact about a link that is gone is ignored. After any fact, poll events until there are none, then actions, then
+/// carry off what is to be transmitted, then ask for the timeout.
+#[derive(Debug)]
+pub struct Connection {
+    options: ConnectionOptions,
+    state: State,
+    servers: Servers,
+    subscriptions: Subscriptions,
+    events: VecDeque<Owned>,
+    actions: VecDeque<Action>,
+    info: ServerInfo,
+    statistics: Statistics,
+    refused_since: Option<Instant>,
+    last_epoch: u64,
+    inbox_id: u128,
+    now: Instant,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between two dials.
+    Resting,
+    Linked(alloc::boxed::Box<Link>),
+    Closed(CloseReason),
+}
+
+/// Events that borrow nothing.
+#[derive(Debug)]
+enum Owned {
+    Connected,
+    Disconnected(LinkError),
+    DialFailed(LinkError),
+    ServerError(ServerError),
+    Pong(u64),
+    LameDuck,
+    Closed(CloseReason),
+}
+
+/// What a connection has counted since it began.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes the sockets took.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Links that came up.
+    pub connects: u64,
+    /// Dials that came to nothing.
+    pub dials_failed: u64,
+    /// Messages for subscriptions that are gone.
+    pub strays: u64,
+}
+
+impl Connection {
+    /// A connection that will ask for its first dial at once.
+    pub fn new(options: ConnectionOptions, entropy: &Entropy) -> Self {
+        let servers = Servers::new(&options.servers, options.servers_in_order, options.backoff, entropy.jitter());
+        let mut connection = Self {
+            options,
+            state: State::Resting,
+            servers,
+            subscriptions: Subscriptions::default(),
+            events: VecDeque::new(),
+            actions: VecDeque::new(),
+            info: ServerInfo::default(),
+            statistics: Statistics::default(),
+            refused_since: None,
+            last_epoch: 0,
+            inbox_id: entropy.inbox(),
+            now: Instant::ZERO,
+        };
+        if connection.servers.next_at().is_none() {
+            connection.close(CloseReason::Unreachable(LinkError::Transport("no server is named".into())));
+        }
+        connection
+    }
+
+    // Facts.
+
+    /// The socket of this epoch is there.
+    pub fn handle_connected(&mut self, epoch: Epoch, now: Instant) {
+        let now = self.clamp(now);
+        let options = &self.options;
+        if let Some(link) = link_of(&mut self.state, epoch)
+            && let Phase::Dialing { deadline } = link.phase
+        {
+            link.phase = Phase::AwaitInfo { deadline };
+            link.heard(options, now);
+        }
+    }
+
+    /// Bytes came. They are stored, and read by `poll_event`.
+    pub fn handle_input(&mut self, epoch: Epoch, bytes: &[u8], now: Instant) {
+        let now = self.clamp(now);
+        let options = &self.options;
+        if let Some(link) = link_of(&mut self.state, epoch) {
+            self.statistics.bytes_in += bytes.len() as u64;
+            link.inbox.push(bytes);
+            link.heard(options, now);
+        }
+    }
+
+    /// The socket took `len` bytes of what was carried off.
+    pub fn handle_transmitted(&mut self, epoch: Epoch, len: usize, now: Instant) {
+        self.clamp(now);
+        if let Some(link) = link_of(&mut self.state, epoch) {
+            self.statistics.bytes_out += len as u64;
+            link.outbox.took(len);
+            link.pay_pongs();
+        }
+    }
+
+    /// The socket is gone, or the dial failed. What had come before is lost unless events were polled first.
+    pub fn handle_disconnected(&mut self, epoch: Epoch, cause: LinkError, now: Instant) {
+        let now = self.clamp(now);
+        if let Some(link) = link_of(&mut self.state, epoch) {
+            let cause = match (cause, link.phase) {
+                (LinkError::Closed { hint: None }, Phase::AwaitPong { .. }) => {
+                    LinkError::Closed { hint: Some(SILENT_REFUSAL) }
+                }
+                (cause, _) => cause,
+            };
+            self.lose(cause, now);
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clamp(now);
+        match &mut self.state {
+            State::Closed(_) => {}
+            State::Resting => {
+                if self.servers.next_at().is_some_and(|at| at <= now) {
+                    self.dial(now);
+                }
+            }
+            State::Linked(link) if link.timeout() > now => {}
+            State::Linked(link) => match link.phase {
+                Phase::Up { .. } => {
+                    if !link.ask_sign_of_life(&self.options, now) {
+                        self.hang_up(LinkError::Silent, now);
+                    }
+                }
+                _ => self.hang_up(LinkError::ConnectTimeout, now),
+            },
+        }
+    }
+
+    // Wishes.
+
+    /// The next thing the connection has to say. Borrowed messages come straight out of the received bytes.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event<'_>> {
+        let frame = loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event.into());
+            }
+            let State::Linked(link) = &mut self.state else { return None };
+            link.inbox.consume(mem::take(&mut link.given_out));
+            match link.parser.frame(link.inbox.unread()) {
+                Ok(None) => return None,
+                Err(error) => self.hang_up(LinkError::Protocol(error), self.now),
+                Ok(Some(frame)) => {
+                    link.given_out = frame.len;
+                    if self.is_delivery(&frame) {
+                        break frame;
+                    }
+                    self.read(frame);
+                }
+            }
+        };
+        let State::Linked(link) = &self.state else { return None };
+        Some(Event::Message(delivery(frame, link.inbox.unread())?))
+    }
+
+    /// The next thing the driver shall do.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Hands over all bytes owed to this epoch's socket. `transmit` must be empty. `false` when there are none.
+    pub fn poll_transmit(&mut self, epoch: Epoch, transmit: &mut Transmit) -> bool {
+        match link_of(&mut self.state, epoch) {
+            Some(link) if !link.outbox.is_empty() => {
+                link.outbox.carry_off(transmit);
+                link.pay_pongs();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When `handle_timeout` is wanted next. Changes with every fact and command.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Closed(_) => None,
+            State::Resting => self.servers.next_at(),
+            State::Linked(link) => Some(link.timeout()),
+        }
+    }
+
+    // Commands.
+
+    /// Subscribes, now and on every later link. `None` when there are too many subscriptions.
+    pub fn subscribe(&mut self, subject: Pattern, queue: Option<String>) -> Option<Sid> {
+        if self.subscriptions.len() >= self.options.limits.subscriptions_max {
+            return None;
+        }
+        let sid = self.subscriptions.add(subject, queue);
+        if let State::Linked(link) = &mut self.state
+            && link.is_up()
+        {
+            link.outbox.write(|out| self.subscriptions.encode(sid, out));
+        }
+        Some(sid)
+    }
+
+    /// Ends a subscription. What is still on its way is dropped.
+    pub fn unsubscribe(&mut self, sid: Sid) {
+        if self.subscriptions.remove(sid)
+            && let State::Linked(link) = &mut self.state
+            && link.is_up()
+        {
+            link.outbox.write(|out| encode::unsub(out, sid.0, None));
+        }
+    }
+
+    /// Sends a PING whose PONG will tell, by this number, that the server has seen all that was written before.
+    /// `false` when there is no link, or too many PINGs are unanswered.
+    pub fn ping(&mut self, number: u64) -> bool {
+        match &mut self.state {
+            State::Linked(link) if link.is_up() => link.ping_caller(number, self.options.limits.pings_max),
+            _ => false,
+        }
+    }
+
+    /// Where machines write what they publish; `None` while there is no link.
+    pub fn outbox(&mut self) -> Option<&mut Outbox> {
+        match &mut self.state {
+            State::Linked(link) if link.is_up() => Some(&mut link.outbox),
+            _ => None,
+        }
+    }
+
+    /// Gives the present link up and dials again.
+    pub fn reconnect(&mut self, cause: LinkError, now: Instant) {
+        let now = self.clamp(now);
+        if matches!(self.state, State::Linked(_)) {
+            self.hang_up(cause, now);
+        }
+    }
+
+    /// Ends the connection. What is not transmitted is lost.
+    pub fn close(&mut self, reason: CloseReason) {
+        if matches!(self.state, State::Closed(_)) {
+            return;
+        }
+        if let State::Linked(link) = mem::replace(&mut self.state, State::Closed(reason.clone())) {
+            self.actions.push_back(Action::Hangup(link.epoch));
+        }
+        self.events.push_back(Owned::Closed(reason));
+    }
+
+    // Getters.
+
+    /// The present link, from its dial on.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match &self.state {
+            State::Linked(link) => Some(link.epoch),
+            _ => None,
+        }
+    }
+
+    /// Whether publishes can be written.
+    pub fn is_up(&self) -> bool {
+        matches!(&self.state, State::Linked(link) if link.is_up())
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        match &self.state {
+            State::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What the server last said of itself. Empty before the first connect.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// The counts.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Bytes the present link's socket took, and bytes written for it; zeros while there is none.
+    pub fn progress(&self) -> (u64, u64) {
+        match &self.state {
+            State::Linked(link) => (link.outbox.transmitted(), link.outbox.pushed()),
+            _ => (0, 0),
+        }
+    }
+
+    /// The root of this connection's inboxes: 128 bits that nobody can guess stand in it.
+    pub fn inbox_root(&self) -> String {
+        let mut root = self.options.inbox_prefix.clone();
+        root.push('.');
+        push_base62(&mut root, self.inbox_id);
+        root
+    }
+
+    // Inside.
+
+    fn clamp(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn dial(&mut self, now: Instant) {
+        let Some((addr, turn)) = self.servers.take_next() else { return };
+        self.last_epoch += 1;
+        let epoch = Epoch(self.last_epoch);
+        self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, addr.tls, &self.options, now)));
+        self.actions.push_back(Action::Dial { epoch, addr, turn });
+    }
+
+    fn hang_up(&mut self, cause: LinkError, now: Instant) {
+        if let State::Linked(link) = &self.state {
+            self.actions.push_back(Action::Hangup(link.epoch));
+            self.lose(cause, now);
+        }
+    }
+
+    /// The link is gone: decides what comes next.
+    fn lose(&mut self, cause: LinkError, now: Instant) {
+        let State::Linked(link) = mem::replace(&mut self.state, State::Resting) else { return };
+        let at_start = self.statistics.connects == 0;
+        match link.phase {
+            Phase::Up { since } => {
+                if now.since(since) >= SETTLED_AFTER {
+                    self.servers.settled();
+                }
+                self.events.push_back(Owned::Disconnected(cause.clone()));
+            }
+            _ => {
+                self.statistics.dials_failed += 1;
+                self.events.push_back(Owned::DialFailed(cause.clone()));
+            }
+        }
+        if cause.is_refusal() {
+            self.servers.refused(at_start, now);
+            let since = *self.refused_since.get_or_insert(now);
+            if (at_start && self.servers.all_refused()) || now.since(since) >= self.options.auth_budget {
+                return self.close(CloseReason::AuthRefused(cause));
+            }
+        } else {
+            self.servers.failed(now);
+        }
+        if at_start && cause.is_incompatible() && self.servers.all_failed() {
+            self.close(CloseReason::Incompatible(cause));
+        } else if at_start && !self.options.retry_at_start && self.servers.all_failed() && !cause.is_refusal() {
+            self.close(CloseReason::Unreachable(cause));
+        }
+    }
+
+    fn is_delivery(&mut self, frame: &Frame) -> bool {
+        let (FrameOp::Msg { sid, .. } | FrameOp::HMsg { sid, .. }) = frame.op else { return false };
+        let ours = self.is_up() && self.subscriptions.contains(Sid(sid));
+        if ours {
+            self.statistics.messages_in += 1;
+        }
+        ours
+    }
+
+    /// Reads an op that is no message for a live subscription.
+    fn read(&mut self, frame: Frame) {
+        let State::Linked(link) = &mut self.state else { return };
+        let bytes = link.inbox.unread();
+        match (frame.op, link.phase) {
+            (FrameOp::Info(json), Phase::AwaitInfo { deadline }) => match ServerInfo::parse(json.of(bytes)) {
+                Ok(info) => self.greet(info, deadline),
+                Err(error) => self.hang_up(LinkError::Info(error), self.now),
+            },
+            (FrameOp::Err(text), _) => {
+                let error = ServerError::parse(text.of(bytes));
+                if error.closes() {
+                    self.hang_up(LinkError::Refused(error), self.now);
+                } else {
+                    self.events.push_back(Owned::ServerError(error));
+                }
+            }
+            (_, Phase::AwaitInfo { .. } | Phase::Dialing { .. }) => {
+                self.hang_up(LinkError::OutOfPlace("an op before INFO"), self.now);
+            }
+            (FrameOp::Info(json), _) => {
+                // A later INFO that cannot be read changes nothing: the first one stands.
+                if let Ok(info) = ServerInfo::parse(json.of(bytes)) {
+                    self.renew(info);
+                }
+            }
+            (FrameOp::Ping, _) => link.pong(self.options.limits.pings_max),
+            (FrameOp::Pong, _) => match link.take_pong() {
+                Pong::Greeting => self.come_up(),
+                Pong::Caller(number) => self.events.push_back(Owned::Pong(number)),
+                Pong::Other => {}
+            },
+            (FrameOp::Ok, _) => {}
+            (FrameOp::Msg { .. } | FrameOp::HMsg { .. }, _) => self.statistics.strays += 1,
+            (_, _) => self.hang_up(LinkError::OutOfPlace("a client's op from the server"), self.now),
+        }
+    }
+
+    fn greet(&mut self, info: ServerInfo, deadline: Instant) {
+        let now = self.now;
+        let State::Linked(link) = &mut self.state else { return };
+        if info.tls_required || link.tls {
+            return self.hang_up(LinkError::TlsRequired, now);
+        }
+        if !info.headers {
+            return self.hang_up(LinkError::Unsupported("headers"), now);
+        }
+        let mut connect = Connect { name: self.options.name.as_deref(), ..Connect::default() };
+        self.options.auth.apply(&mut connect);
+        link.outbox.write(|out| encode::connect(out, &connect));
+        link.ping_greeting();
+        link.phase = Phase::AwaitPong { deadline };
+        self.info = info;
+    }
+
+    fn come_up(&mut self) {
+        let State::Linked(link) = &mut self.state else { return };
+        link.phase = Phase::Up { since: self.now };
+        link.outbox.write(|out| self.subscriptions.encode_all(out));
+        self.statistics.connects += 1;
+        self.refused_since = None;
+        self.events.push_back(Owned::Connected);
+    }
+
+    fn renew(&mut self, info: ServerInfo) {
+        if info.ldm && !self.info.ldm {
+            self.events.push_back(Owned::LameDuck);
+        }
+        self.info = info;
+    }
+
+    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room.
+    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
+        match self.outbox() {
+            Some(outbox) if outbox.has_room() => {
+                outbox.write(|out| encode::publish(out, subject, reply, None, payload));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn link_of(state: &mut State, epoch: Epoch) -> Option<&mut Link> {
+    match state {
+        State::Linked(link) if link.epoch == epoch => Some(link),
+        _ => None,
+    }
+}
+
+fn delivery(frame: Frame, bytes: &[u8]) -> Option<Delivery<'_>> {
+    let (sid, subject, reply, headers, payload) = match frame.op {
+        FrameOp::Msg { subject, sid, reply, payload } => (sid, subject, reply, None, payload),
+        FrameOp::HMsg { subject, sid, reply, headers, payload } => (sid, subject, reply, Some(headers), payload),
+        _ => return None,
+    };
+    Some(Delivery {
+        sid: Sid(sid),
+        subject: subject.of(bytes),
+        reply: reply.map(|reply| reply.of(bytes)),
+        headers: headers.and_then(|headers| Headers::parse(headers.of(bytes)).ok()),
+        payload: payload.of(bytes),
+    })
+}
+
+fn push_base62(out: &mut String, mut number: u128) {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for _ in 0..22 {
+        out.push(char::from(DIGITS[(number % 62) as usize]));
+        number /= 62;
+    }
+}
+
+impl From<Owned> for Event<'_> {
+    fn from(event: Owned) -> Self {
+        match event {
+            Owned::Connected => Self::Connected,
+            Owned::Disconnected(cause) => Self::Disconnected(cause),
+            Owned::DialFailed(cause) => Self::DialFailed(cause),
+            Owned::ServerError(error) => Self::ServerError(error),
+            Owned::Pong(number) => Self::Pong(number),
+            Owned::LameDuck => Self::LameDuck,
+            Owned::Closed(reason) => Self::Closed(reason),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a connection is told once, and the limits it keeps.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Auth, ServerAddr};
+
+/// What a connection is told once.
+#[derive(Clone, Debug)]
+pub struct ConnectionOptions {
+    /// Where to dial, at least one. Tried in random order unless `servers_in_order`.
+    pub servers: Vec<ServerAddr>,
+    /// Credentials, the same for all servers.
+    pub auth: Auth,
+    /// The name that the server shows for this connection.
+    pub name: Option<String>,
+    /// The first token of every inbox, `_INBOX` by default. Restricted users may need another.
+    pub inbox_prefix: String,
+    /// Bounds one dial of one address, from name lookup to the first PONG.
+    pub connect_timeout: Duration,
+    /// Silence of the peer after which it is asked for a sign of life, also while publishing.
+    pub ping_interval: Duration,
+    /// Unanswered signs of life after which the peer is taken for dead.
+    pub pings_out_max: u32,
+    /// The pause before a server is dialled again. The first retry after a good connection is immediate.
+    pub backoff: Backoff,
+    /// How long refused credentials are tried again at a reconnect. At the start two refusals are final.
+    pub auth_budget: Duration,
+    /// Whether an unreachable server at the start is retried for ever, like one lost later.
+    /// Otherwise the connection closes when every server has failed once.
+    pub retry_at_start: bool,
+    /// Whether servers are tried in the order given.
+    pub servers_in_order: bool,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// Pauses that double from `initial` to `max`, each shortened by up to half at random.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Backoff {
+    /// The first pause.
+    pub initial: Duration,
+    /// The longest pause.
+    pub max: Duration,
+}
+
+/// A limit on everything a peer or a caller could let grow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The longest control line from the server, bytes.
+    pub control_line_max: usize,
+    /// The longest INFO from the server, bytes.
+    pub info_max: usize,
+    /// The largest message from the server, headers and payload, bytes.
+    pub payload_max: usize,
+    /// Bytes in the outbox beyond which machines wait before they write more. Soft by one message.
+    pub outbox_max: usize,
+    /// Unanswered PINGs of callers, and PONGs owed to a peer that does not read.
+    pub pings_max: usize,
+    /// Live subscriptions.
+    pub subscriptions_max: usize,
+}
+
+impl ConnectionOptions {
+    /// The defaults, for these servers.
+    pub fn new(servers: Vec<ServerAddr>) -> Self {
+        Self {
+            servers,
+            auth: Auth::None,
+            name: None,
+            inbox_prefix: "_INBOX".into(),
+            connect_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
+            pings_out_max: 2,
+            backoff: Backoff::default(),
+            auth_budget: Duration::from_secs(300),
+            retry_at_start: false,
+            servers_in_order: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Backoff {
+    /// The pause after `failures` failures in a row, without jitter: zero after none, `initial` after the first.
+    pub fn pause(&self, failures: u32) -> Duration {
+        match failures.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(doublings) => {
+                self.initial.checked_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX)).unwrap_or(self.max).min(self.max)
+            }
+        }
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial: Duration::from_millis(100), max: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            control_line_max: 4096,
+            info_max: 1 << 20,
+            payload_max: 64 << 20,
+            outbox_max: 128 << 10,
+            pings_max: 1024,
+            subscriptions_max: 65_536,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_the_maximum_and_never_overflow() {
+        let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(10) };
+        let pauses: Vec<u128> = [0, 1, 2, 3, 7, 8, 31, 33, u32::MAX].map(|n| backoff.pause(n).as_millis()).to_vec();
+        assert_eq!(pauses, [0, 100, 200, 400, 6400, 10_000, 10_000, 10_000, 10_000]);
+    }
+}
