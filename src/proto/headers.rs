@@ -7,7 +7,7 @@ use core::fmt;
 pub const HEADERS_LEN_MAX: usize = 64 * 1024 - 1;
 
 /// What every block begins with.
-const VERSION: &[u8] = b"NATS/1.0";
+pub(super) const VERSION: &[u8] = b"NATS/1.0";
 /// `NATS/1.0\r\n` before the lines and `\r\n` after them.
 const FRAME_LEN: usize = VERSION.len() + 4;
 
