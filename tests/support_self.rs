@@ -18,8 +18,8 @@ fn publish_lines(raw: &mut Raw, lines: &[&str]) {
 }
 
 fn file_of(lines: &[&str]) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    lines.iter().for_each(|line| writeln!(file, "{line}").unwrap());
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    lines.iter().for_each(|line| writeln!(file, "{line}").expect("a file of ours"));
     file
 }
 
