@@ -24,10 +24,16 @@ mod error;
 mod headers;
 mod info;
 mod msg_id;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod naive;
 mod op;
 mod op_name;
 mod parse_error;
 mod parser;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod properties;
 mod subject;
 
 pub use connect::Connect;
