@@ -52,10 +52,8 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show() {
-        let auths = [
-            Auth::Token("canary".into()),
-            Auth::UserPassword { user: "alice".into(), password: "canary".into() },
-        ];
+        let auths =
+            [Auth::Token("canary".into()), Auth::UserPassword { user: "alice".into(), password: "canary".into() }];
         for auth in auths {
             assert!(!format!("{auth:?}").contains("canary"));
         }

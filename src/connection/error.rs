@@ -70,7 +70,9 @@ impl fmt::Display for LinkError {
             Self::Closed { hint: Some(hint) } => write!(f, "the server closed the connection without a word: {hint}"),
             Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
             Self::Info(error) => write!(f, "the server's INFO cannot be read: {error}"),
-            Self::OutOfPlace(op) => write!(f, "the server broke the protocol: {op} out of place; is this a NATS server?"),
+            Self::OutOfPlace(op) => {
+                write!(f, "the server broke the protocol: {op} out of place; is this a NATS server?")
+            }
             Self::Refused(error) => write!(f, "the server says: {error}"),
             Self::TlsRequired => f.write_str("TLS is demanded, which is not in this version"),
             Self::Unsupported(what) => write!(f, "the server does not support {what}"),

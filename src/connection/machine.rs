@@ -9,7 +9,7 @@ use super::link::{Link, Phase, Pong};
 use super::servers::Servers;
 use super::subscriptions::{Sid, Subscriptions};
 use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, Transmit};
-use crate::proto::{Connect, Frame, FrameOp, Headers, Pattern, ServerError, ServerInfo, Subject, encode};
+use crate::proto::{Connect, Frame, FrameOp, Headers, Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
 use crate::rng::Entropy;
 use crate::time::Instant;
 
@@ -33,7 +33,7 @@ pub struct Connection {
     subscriptions: Subscriptions,
     events: VecDeque<Owned>,
     actions: VecDeque<Action>,
-    info: ServerInfo,
+    info: Option<ServerInfo>,
     statistics: Statistics,
     refused_since: Option<Instant>,
     last_epoch: u64,
@@ -90,7 +90,7 @@ impl Connection {
             subscriptions: Subscriptions::default(),
             events: VecDeque::new(),
             actions: VecDeque::new(),
-            info: ServerInfo::default(),
+            info: None,
             statistics: Statistics::default(),
             refused_since: None,
             last_epoch: 0,
@@ -232,7 +232,7 @@ impl Connection {
     // Commands.
 
     /// Subscribes, now and on every later link. `None` when there are too many subscriptions.
-    pub fn subscribe(&mut self, subject: Pattern, queue: Option<String>) -> Option<Sid> {
+    pub fn subscribe(&mut self, subject: Pattern, queue: Option<SubjectBuf>) -> Option<Sid> {
         if self.subscriptions.len() >= self.options.limits.subscriptions_max {
             return None;
         }
@@ -314,9 +314,9 @@ impl Connection {
         }
     }
 
-    /// What the server last said of itself. Empty before the first connect.
-    pub fn info(&self) -> &ServerInfo {
-        &self.info
+    /// What the server last said of itself; `None` before the first connect.
+    pub fn info(&self) -> Option<&ServerInfo> {
+        self.info.as_ref()
     }
 
     /// The counts.
@@ -455,7 +455,7 @@ impl Connection {
         link.outbox.write(|out| encode::connect(out, &connect));
         link.ping_greeting();
         link.phase = Phase::AwaitPong { deadline };
-        self.info = info;
+        self.info = Some(info);
     }
 
     fn come_up(&mut self) {
@@ -468,10 +468,10 @@ impl Connection {
     }
 
     fn renew(&mut self, info: ServerInfo) {
-        if info.ldm && !self.info.ldm {
+        if info.ldm && !self.info.as_ref().is_some_and(|known| known.ldm) {
             self.events.push_back(Owned::LameDuck);
         }
-        self.info = info;
+        self.info = Some(info);
     }
 
     /// Publishes without waiting for anything: at most once. `false` when there is no link or no room.

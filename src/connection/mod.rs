@@ -1,7 +1,24 @@
-//! connection.
+//! One logical connection over many sockets, as a machine without sockets, clock or entropy.
 
 mod address;
+mod auth;
+mod error;
+mod event;
+mod inbox;
+mod link;
+mod machine;
+mod options;
+mod outbox;
 mod secret;
+mod servers;
+mod subscriptions;
 
 pub use address::{AddressError, HOST_LEN_MAX, PORT_DEFAULT, SERVERS_MAX, ServerAddr, ServerList, ServerUrl, UserInfo};
+pub use auth::Auth;
+pub use error::{CloseReason, LinkError};
+pub use event::{Action, Delivery, Epoch, Event};
+pub use machine::{Connection, Statistics};
+pub use options::{Backoff, ConnectionOptions, Limits};
+pub use outbox::{Outbox, Transmit};
 pub use secret::Secret;
+pub use subscriptions::Sid;

@@ -87,9 +87,11 @@ impl Backoff {
     pub fn pause(&self, failures: u32) -> Duration {
         match failures.checked_sub(1) {
             None => Duration::ZERO,
-            Some(doublings) => {
-                self.initial.checked_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX)).unwrap_or(self.max).min(self.max)
-            }
+            Some(doublings) => self
+                .initial
+                .checked_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX))
+                .unwrap_or(self.max)
+                .min(self.max),
         }
     }
 }

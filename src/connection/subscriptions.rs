@@ -1,10 +1,9 @@
 //! The subscriptions of a connection: they outlive links and are made again on each.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::proto::{Pattern, encode};
+use crate::proto::{Pattern, SubjectBuf, encode};
 
 /// The number of a subscription on its connection. Never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,12 +18,12 @@ pub(crate) struct Subscriptions {
 #[derive(Debug)]
 struct Subscription {
     subject: Pattern,
-    queue: Option<String>,
+    queue: Option<SubjectBuf>,
 }
 
 impl Subscriptions {
     /// Adds one and gives its number; the server ignores a second SUB with a number in use, so numbers only grow.
-    pub(crate) fn add(&mut self, subject: Pattern, queue: Option<String>) -> Sid {
+    pub(crate) fn add(&mut self, subject: Pattern, queue: Option<SubjectBuf>) -> Sid {
         self.last += 1;
         let sid = Sid(self.last);
         self.live.insert(sid, Subscription { subject, queue });
@@ -45,7 +44,7 @@ impl Subscriptions {
 
     pub(crate) fn encode(&self, sid: Sid, out: &mut Vec<u8>) {
         if let Some(subscription) = self.live.get(&sid) {
-            encode::sub(out, &subscription.subject, subscription.queue.as_deref(), sid.0);
+            encode::sub(out, &subscription.subject, subscription.queue.as_ref().map(SubjectBuf::as_subject), sid.0);
         }
     }
 

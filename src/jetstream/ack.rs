@@ -138,10 +138,23 @@ mod tests {
     #[test]
     fn garbage_is_no_answer() {
         for text in [
-            "", "{", "{}", "[]", "null", r#"{"stream":"S"}"#, r#"{"stream":"S","seq":0}"#, r#"{"stream":"S","seq":-1}"#,
-            r#"{"stream":"S","seq":1.5}"#, r#"{"stream":"S","seq":"1"}"#, r#"{"stream":"S","seq":18446744073709551616}"#,
-            r#"{"stream":"","seq":1}"#, r#"{"stream":"S","seq":1}x"#, r#"{"stream":"S","seq":1,"duplicate":"yes"}"#,
-            r#"{"stream":5,"seq":1}"#, r#"{"error":5}"#, r#"{"error":{"code":70000}}"#,
+            "",
+            "{",
+            "{}",
+            "[]",
+            "null",
+            r#"{"stream":"S"}"#,
+            r#"{"stream":"S","seq":0}"#,
+            r#"{"stream":"S","seq":-1}"#,
+            r#"{"stream":"S","seq":1.5}"#,
+            r#"{"stream":"S","seq":"1"}"#,
+            r#"{"stream":"S","seq":18446744073709551616}"#,
+            r#"{"stream":"","seq":1}"#,
+            r#"{"stream":"S","seq":1}x"#,
+            r#"{"stream":"S","seq":1,"duplicate":"yes"}"#,
+            r#"{"stream":5,"seq":1}"#,
+            r#"{"error":5}"#,
+            r#"{"error":{"code":70000}}"#,
         ] {
             assert_eq!(PubAck::parse(text.as_bytes()), None, "{text}");
         }

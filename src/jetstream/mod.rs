@@ -1,7 +1,29 @@
-//! Publishes that outlive links: messages, outcomes, the window between them.
+//! Publishes that outlive links: the messages, the window they wait in, and what becomes of each.
 
+mod ack;
+mod acks;
+mod answers;
+mod byte_ring;
+mod error;
+mod in_flight;
 mod message;
+mod notice;
+mod options;
+mod ordered;
 mod outcome;
+mod publisher;
+mod read_back;
+mod stream_check;
+mod stream_info;
+mod token;
+mod verdict;
 
+pub use error::{Anomaly, PublisherError, SubmitError};
 pub use message::{Message, Payload};
+pub use notice::{Notice, PublisherStatistics};
+pub use options::PublisherOptions;
 pub use outcome::{Outcome, Rejection};
+pub use publisher::Publisher;
+pub use stream_info::{StreamInfo, StreamProblem, StreamWarning};
+
+pub(crate) use acks::Slot;

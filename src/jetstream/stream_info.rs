@@ -197,9 +197,9 @@ fn refusal(stream: &str, error: &Value) -> InfoAnswer {
 }
 
 fn warnings(config: &Value) -> Vec<StreamWarning> {
-    let flag = |name| config.get(name).and_then(Value::as_bool).unwrap_or(false);
-    let word = |name| config.get(name).and_then(Value::as_str).unwrap_or("");
-    let number = |name| config.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let flag = |name: &str| config.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let word = |name: &str| config.get(name).and_then(Value::as_str).unwrap_or("");
+    let number = |name: &str| config.get(name).and_then(Value::as_i64).unwrap_or(0);
     let bounded = ["max_msgs", "max_bytes", "max_msgs_per_subject"].iter().any(|name| number(name) > 0);
     let sources = config.get("sources").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty());
     [
@@ -294,8 +294,12 @@ mod tests {
         let missing = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
         let InfoAnswer::Problem(StreamProblem::NotFound { stream }) = StreamInfo::parse("X", missing) else { panic!() };
         assert_eq!(stream, "X");
-        let electing = br#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
+        let electing =
+            br#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
         assert!(matches!(StreamInfo::parse("X", electing), InfoAnswer::NotNow));
-        assert!(matches!(StreamInfo::parse("X", b"?"), InfoAnswer::Problem(StreamProblem::Refused { err_code: 0, .. })));
+        assert!(matches!(
+            StreamInfo::parse("X", b"?"),
+            InfoAnswer::Problem(StreamProblem::Refused { err_code: 0, .. })
+        ));
     }
 }

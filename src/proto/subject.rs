@@ -92,6 +92,19 @@ impl Pattern {
         &self.0
     }
 
+    /// Whether some subject is matched by both patterns.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Whether a message to `subject` is for a subscriber of this pattern.
     pub fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
@@ -184,6 +197,17 @@ impl core::error::Error for SubjectError {}
 mod tests {
     use super::*;
     use alloc::string::String;
+
+    #[test]
+    fn patterns_overlap_when_a_subject_matches_both() {
+        let overlap = |a: &str, b: &str| Pattern::new(a).unwrap().overlaps(&Pattern::new(b).unwrap());
+        for (a, b) in [("a.b", "a.b"), ("a.*", "*.b"), ("a.>", "a.b.c"), (">", "a"), ("a.*.c", "a.>"), ("*.*", "a.>")] {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in [("a", "b"), ("a.*", "a"), ("a.>", "a"), ("a.*", "b.>"), ("*.b", "a.c"), ("a.b", "a.b.c")] {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+    }
 
     #[test]
     fn subjects_that_can_be_published_to() {

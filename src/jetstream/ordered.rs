@@ -1,0 +1,170 @@
+//! The `ordered` lane: pipelined acks, and at the first anomaly stop, pause, and replay from the first unsettled.
+
+use core::time::Duration;
+
+use super::in_flight::{InFlight, State};
+use crate::connection::{Backoff, Outbox};
+use crate::time::Instant;
+
+/// How long the front may stay unanswered once a later message of the same pass is answered. The acks of one
+/// connection and stream come in the order of the publishes; only the server's error answers overtake, and by little.
+const OVERTAKEN_GRACE: Duration = Duration::from_millis(250);
+
+/// When and from where messages are written to the link.
+///
+/// A pass is one run through the window, from the first unsettled on. An anomaly ends it. The next begins with one
+/// message alone, and the rest follows when that one is settled: a server that is just coming back could otherwise
+/// refuse the first and store the second.
+#[derive(Debug)]
+pub(crate) struct Ordered {
+    pass: u32,
+    /// The next message to write.
+    cursor: u64,
+    gait: Gait,
+    backoff: Backoff,
+    /// Pauses since the watermark last moved.
+    pauses: u32,
+    /// The highest message settled in this pass.
+    settled_max: Option<u64>,
+    /// Since when the front is overtaken by a later answer.
+    overtaken_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Gait {
+    /// Nothing is written before this moment.
+    Paused { until: Instant },
+    /// One message is written and must be settled before others follow.
+    Probing { probe: Option<u64> },
+    /// As much as there is room for.
+    Open,
+}
+
+/// How an anomaly is answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pace {
+    /// With the shortest pause.
+    Soon,
+    /// With a pause that doubles each time.
+    Slowly,
+}
+
+impl Ordered {
+    pub(crate) fn new(backoff: Backoff) -> Self {
+        Self {
+            pass: 0,
+            cursor: 0,
+            gait: Gait::Probing { probe: None },
+            backoff,
+            pauses: 0,
+            settled_max: None,
+            overtaken_since: None,
+        }
+    }
+
+    /// The present pass.
+    pub(crate) fn pass(&self) -> u32 {
+        self.pass
+    }
+
+    /// Whether this message was written in the present pass.
+    pub(crate) fn is_out(&self, ledger: &InFlight, ordinal: u64) -> bool {
+        ledger.entry(ordinal).is_some_and(|entry| entry.pass == Some(self.pass))
+    }
+
+    /// Writes what may be written. Says how many messages were written again.
+    pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox) -> u64 {
+        let mut resent = 0;
+        self.cursor = self.cursor.max(ledger.front());
+        while self.cursor < ledger.back() && outbox.has_room() {
+            if !matches!(self.gait, Gait::Open | Gait::Probing { probe: None }) {
+                break;
+            }
+            let ordinal = self.cursor;
+            let Some(entry) = ledger.entry(ordinal) else { break };
+            if entry.state == State::Open {
+                resent += u64::from(entry.pass.is_some());
+                ledger.send(ordinal, self.pass, outbox);
+                if let Gait::Probing { probe } = &mut self.gait {
+                    *probe = Some(ordinal);
+                }
+            }
+            self.cursor += 1;
+        }
+        resent
+    }
+
+    /// A message is settled; `now_front` is the first unsettled after it, `moved` whether that moved.
+    pub(crate) fn settled(&mut self, ordinal: u64, ledger: &InFlight, moved: bool, now: Instant) {
+        if self.gait == (Gait::Probing { probe: Some(ordinal) }) {
+            self.gait = Gait::Open;
+        }
+        if moved {
+            self.pauses = 0;
+            self.overtaken_since = None;
+        }
+        self.settled_max = self.settled_max.max(Some(ordinal));
+        let front = ledger.front();
+        let overtaken = self.settled_max > Some(front)
+            && self.is_out(ledger, front)
+            && ledger.entry(front).is_some_and(|entry| entry.state == State::Open);
+        match (overtaken, self.overtaken_since) {
+            (true, None) => self.overtaken_since = Some(now),
+            (false, _) => self.overtaken_since = None,
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// The pass is over: pause, then begin again at the first unsettled.
+    pub(crate) fn anomaly(&mut self, pace: Pace, front: u64, now: Instant) -> Duration {
+        let pause = match pace {
+            Pace::Soon => self.backoff.initial,
+            Pace::Slowly => {
+                self.pauses = self.pauses.saturating_add(1);
+                self.backoff.pause(self.pauses)
+            }
+        };
+        self.rewind(front);
+        self.gait = Gait::Paused { until: now + pause };
+        pause
+    }
+
+    /// The pass is over because its link is.
+    pub(crate) fn link_lost(&mut self, front: u64) {
+        self.rewind(front);
+        self.gait = Gait::Probing { probe: None };
+    }
+
+    /// Ends a pause that is over.
+    pub(crate) fn wake(&mut self, now: Instant) -> bool {
+        let over = matches!(self.gait, Gait::Paused { until } if until <= now);
+        if over {
+            self.gait = Gait::Probing { probe: None };
+        }
+        over
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.gait, Gait::Paused { .. })
+    }
+
+    /// When the pause ends, or the overtaken front is given up.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        match self.gait {
+            Gait::Paused { until } => Some(until),
+            Gait::Probing { .. } | Gait::Open => self.overtaken_since.map(|since| since + OVERTAKEN_GRACE),
+        }
+    }
+
+    /// Whether a later message's answer has overtaken the front's for too long.
+    pub(crate) fn is_overtaken(&self, now: Instant) -> bool {
+        !self.is_paused() && self.overtaken_since.is_some_and(|since| since + OVERTAKEN_GRACE <= now)
+    }
+
+    fn rewind(&mut self, front: u64) {
+        self.pass = self.pass.wrapping_add(1);
+        self.cursor = front;
+        self.settled_max = None;
+        self.overtaken_since = None;
+    }
+}

@@ -1,0 +1,563 @@
+//! The publisher's machine: messages in, exactly one outcome for each out, over any number of links.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+use core::task::Waker;
+
+use super::acks::{Acks, Slot};
+use super::in_flight::{InFlight, Owner, Parts, State};
+use super::ordered::{Ordered, Pace};
+use super::read_back::ReadBack;
+use super::stream_check::StreamCheck;
+use super::{
+    Anomaly, Message, Notice, Outcome, Payload, PublisherError, PublisherOptions, PublisherStatistics, Rejection,
+    StreamInfo, SubmitError, token,
+};
+use crate::connection::{CloseReason, Delivery, Outbox};
+use crate::proto::decimal::put_decimal;
+use crate::proto::encode::CONTROL_LINE_MAX;
+use crate::proto::{HEADERS_LEN_MAX, ServerError, ServerInfo};
+use crate::time::Instant;
+
+/// Notices kept for a reader that does not come.
+const NOTICES_MAX: usize = 64;
+
+/// A publisher into JetStream, as a machine without sockets, clock or entropy.
+///
+/// It is told what the connection saw (`handle_*`) and writes into the connection's outbox (`pump`). Every message
+/// that [`Publisher::submit`] takes gets exactly one [`Outcome`]. Messages are written in the order they were taken;
+/// at the first anomaly it stops, pauses, and writes again from the first unsettled on, always with the same id.
+#[derive(Debug)]
+pub struct Publisher {
+    pub(super) options: PublisherOptions,
+    /// The inbox with its last dot: what comes on subjects below it is for this publisher.
+    reply_root: String,
+    fixed_headers: Vec<u8>,
+    /// The start of ids for messages that bring none; the ordinal is written behind it.
+    own_id: String,
+    own_id_root_len: usize,
+    pub(super) ledger: InFlight,
+    pub(super) lane: Ordered,
+    pub(super) check: StreamCheck,
+    pub(super) read_back: ReadBack,
+    pub(super) read_back_subject: String,
+    acks: Acks,
+    outcomes: VecDeque<(u64, Outcome)>,
+    outcomes_reader: Option<Waker>,
+    woken: Vec<Waker>,
+    notices: VecDeque<Notice>,
+    failure: Option<PublisherError>,
+    pub(super) server: Server,
+    /// Since when the first unsettled message is known to have left, and to be unanswered.
+    front_out_since: Option<Instant>,
+    /// When the watermark last moved, or messages began to be pending.
+    moved_at: Instant,
+    /// When the last answer of any kind came on this link.
+    heard_at: Instant,
+    last_anomaly: Option<Anomaly>,
+    pub(super) last_captured: String,
+    seq_max: u64,
+    first_stored_seq: Option<u64>,
+    pub(super) acked_seq: u64,
+    dead_link: bool,
+    pub(super) statistics: PublisherStatistics,
+}
+
+/// What the publisher keeps of the server's INFO.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    max_payload: usize,
+    pub(super) jetstream: bool,
+}
+
+impl Publisher {
+    /// A publisher whose answers come below `reply_root` (an inbox that ends with a dot), and which gives messages
+    /// without an id the ids `{own_id_root}{n}`.
+    pub fn new(options: PublisherOptions, reply_root: String, own_id_root: String) -> Self {
+        let mut fixed_headers = b"NATS/1.0\r\n".to_vec();
+        if let Some(stream) = &options.stream {
+            fixed_headers.extend_from_slice(format!("Nats-Expected-Stream: {stream}\r\n").as_bytes());
+        }
+        fixed_headers.extend_from_slice(b"Nats-Msg-Id: ");
+        Self {
+            reply_root,
+            fixed_headers,
+            own_id_root_len: own_id_root.len(),
+            own_id: own_id_root,
+            ledger: InFlight::default(),
+            lane: Ordered::new(options.backoff),
+            check: StreamCheck::new(&options),
+            read_back: ReadBack::default(),
+            read_back_subject: String::new(),
+            acks: Acks::default(),
+            outcomes: VecDeque::new(),
+            outcomes_reader: None,
+            woken: Vec::new(),
+            notices: VecDeque::new(),
+            failure: None,
+            server: Server { max_payload: usize::MAX, jetstream: true },
+            front_out_since: None,
+            moved_at: Instant::ZERO,
+            heard_at: Instant::ZERO,
+            last_anomaly: None,
+            last_captured: String::new(),
+            seq_max: 0,
+            first_stored_seq: None,
+            acked_seq: options.acked_seq,
+            dead_link: false,
+            statistics: PublisherStatistics::default(),
+            options,
+        }
+    }
+
+    // Commands.
+
+    /// Takes a message whose outcome will be read from a slot.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; nothing was sent then.
+    pub(crate) fn submit_for_ack(&mut self, message: &Message<'_>, now: Instant) -> Result<Slot, SubmitError> {
+        self.admit(message, now, |acks| Owner::Ack(acks.claim())).map(|owner| match owner {
+            Owner::Ack(slot) => slot,
+            Owner::Tag(_) => unreachable!("the owner is the one just made"),
+        })
+    }
+
+    /// Takes a message whose outcome will come, under this tag, from [`Publisher::poll_outcome`].
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; nothing was sent then. Unread outcomes count against the window.
+    pub fn submit(&mut self, tag: u64, message: &Message<'_>, now: Instant) -> Result<(), SubmitError> {
+        if self.failure.is_none() && self.outcomes.len() >= self.options.in_flight_max {
+            return Err(SubmitError::Full);
+        }
+        self.admit(message, now, |_| Owner::Tag(tag)).map(|_| ())
+    }
+
+    fn admit(
+        &mut self,
+        message: &Message<'_>,
+        now: Instant,
+        owner: impl FnOnce(&mut Acks) -> Owner,
+    ) -> Result<Owner, SubmitError> {
+        if let Some(failure) = &self.failure {
+            return Err(SubmitError::Closed(failure.clone()));
+        }
+        if self.ledger.len() >= self.options.in_flight_max {
+            return Err(SubmitError::Full);
+        }
+        let id = match message.id {
+            Some(id) => id.as_str(),
+            None => {
+                self.own_id.truncate(self.own_id_root_len);
+                push_number(&mut self.own_id, self.ledger.back());
+                &self.own_id
+            }
+        };
+        let parts = Parts {
+            subject: message.subject.as_str(),
+            reply_root: &self.reply_root,
+            fixed_headers: &self.fixed_headers,
+            id,
+            headers: message.headers.map_or(&[], |headers| headers.as_bytes()),
+            payload: message.payload.as_bytes(),
+            shared: match &message.payload {
+                Payload::Slice(_) => None,
+                Payload::Shared(bytes) => Some(bytes),
+            },
+        };
+        let size = parts.size();
+        if !self.ledger.is_empty() && self.ledger.bytes_held() + size > self.options.in_flight_bytes_max {
+            return Err(SubmitError::Full);
+        }
+        for (size, max) in [
+            (parts.control_line_len(), CONTROL_LINE_MAX),
+            (parts.headers_len(), HEADERS_LEN_MAX),
+            (size, size_max(self.server, &self.check)),
+        ] {
+            if size > max {
+                return Err(SubmitError::Rejected(Rejection::TooLarge { size, max }));
+            }
+        }
+        check_captured(self.check.info(), &mut self.last_captured, parts.subject)?;
+        if self.ledger.is_empty() {
+            self.moved_at = now;
+        }
+        let owner = owner(&mut self.acks);
+        self.ledger.push(&parts, owner);
+        self.statistics.submitted += 1;
+        Ok(owner)
+    }
+
+    /// Ends the publisher: what is not settled is `Unknown`.
+    pub fn close(&mut self) {
+        self.fail(PublisherError::Closed);
+    }
+
+    /// Writes what may be written and fits. Called after facts are told and messages taken.
+    pub fn pump(&mut self, outbox: &mut Outbox, now: Instant) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.check.pump(&self.reply_root, outbox, now);
+        if !self.check.is_verified() {
+            return;
+        }
+        self.read_back.pump(stream_name(&self.options, &self.read_back_subject), &self.reply_root, outbox);
+        self.statistics.replayed += self.lane.pump(&mut self.ledger, outbox);
+    }
+
+    // Facts.
+
+    /// A link is up. What the server takes may have changed: what it no longer does is rejected.
+    pub fn handle_connected(&mut self, info: &ServerInfo, now: Instant) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.server = Server { max_payload: info.max_payload, jetstream: info.jetstream };
+        self.heard_at = now;
+        self.check.link_up(now);
+        self.ask_again();
+        self.reject_too_large(now);
+    }
+
+    /// The link is gone. Its pass is over; what it left unsettled will be written again.
+    pub fn handle_disconnected(&mut self) {
+        self.check.link_lost();
+        self.lane.link_lost(self.ledger.front());
+        self.front_out_since = None;
+    }
+
+    /// The connection is over.
+    pub fn handle_closed(&mut self, reason: &CloseReason) {
+        self.fail(match reason {
+            CloseReason::Requested => PublisherError::Closed,
+            reason => PublisherError::Connection(reason.clone()),
+        });
+    }
+
+    /// A message came to the inbox.
+    pub fn handle_message(&mut self, delivery: &Delivery<'_>, now: Instant) {
+        let Some(tail) = delivery.subject.strip_prefix(self.reply_root.as_bytes()) else { return };
+        if self.failure.is_some() {
+            return;
+        }
+        self.heard_at = now;
+        let status = delivery.headers.as_ref().and_then(|headers| headers.status());
+        match tail.first() {
+            Some(b'I') if tail.len() != token::TOKEN_LEN => self.take_stream_info(tail, status, delivery.payload, now),
+            Some(b'V') if tail.len() != token::TOKEN_LEN => self.take_read_back(tail, status, delivery.payload, now),
+            _ => self.take_answer(tail, status, delivery.payload, now),
+        }
+    }
+
+    /// The server complained.
+    pub fn handle_server_error(&mut self, error: &ServerError, now: Instant) {
+        match error {
+            ServerError::PermissionsViolationForPublish { subject } => self.deny_publish(subject, error, now),
+            ServerError::PermissionsViolationForSubscription { subject, .. }
+                if subject.starts_with(self.reply_root.as_str()) =>
+            {
+                self.fail(PublisherError::InboxDenied { words: format!("{error}") });
+            }
+            _ => {}
+        }
+    }
+
+    /// The socket has taken `transmitted` bytes of this link in all.
+    pub fn handle_transmitted(&mut self, transmitted: u64, now: Instant) {
+        if self.front_out_since.is_some() {
+            return;
+        }
+        let front = self.ledger.front();
+        let Some(entry) = self.ledger.entry(front) else { return };
+        let out = match entry.state {
+            State::Open => self.lane.is_out(&self.ledger, front) && entry.sent_end <= transmitted,
+            State::Checking { .. } => self.check.is_verified(),
+            State::Settled { .. } => false,
+        };
+        if out {
+            self.front_out_since = Some(now);
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.failure.is_some() {
+            return;
+        }
+        if let Some(max) = self.options.max_elapsed
+            && !self.ledger.is_empty()
+            && self.moved_at + max <= now
+        {
+            let elapsed = now.since(self.moved_at);
+            let last = self.last_anomaly.take();
+            return self.fail(PublisherError::Exhausted { elapsed, last });
+        }
+        self.lane.wake(now);
+        if self.lane.is_overtaken(now) {
+            self.pass_over(Anomaly::Overtaken, Pace::Soon, now);
+        }
+        let Some(since) = self.front_out_since else { return };
+        if self.heard_at.max(since) + self.options.batch_timeout <= now {
+            self.dead_link = true;
+            self.heard_at = now;
+        } else if since + self.options.send_timeout <= now {
+            self.front_is_silent(now);
+        }
+    }
+
+    // Wishes.
+
+    /// When `handle_timeout` is wanted next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let budget = self.options.max_elapsed.filter(|_| !self.ledger.is_empty()).map(|max| self.moved_at + max);
+        let silence = self.front_out_since.map(|since| {
+            let dead = self.heard_at.max(since) + self.options.batch_timeout;
+            dead.min(since + self.options.send_timeout)
+        });
+        [budget, silence, self.lane.timeout(), self.check.timeout()].into_iter().flatten().min()
+    }
+
+    /// The next outcome of a message submitted under a tag.
+    #[must_use]
+    pub fn poll_outcome(&mut self) -> Option<(u64, Outcome)> {
+        self.outcomes.pop_front()
+    }
+
+    /// What happened that a person would want to know. The latest are kept, a few dozen.
+    #[must_use]
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Whether the publisher wants another link: this one has been silent for too long. Said once.
+    #[must_use]
+    pub fn poll_dead_link(&mut self) -> bool {
+        mem::take(&mut self.dead_link)
+    }
+
+    // Getters.
+
+    /// Messages that are not settled.
+    pub fn in_flight(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// Whether a message of ordinary size would be taken now.
+    pub fn has_room(&self) -> bool {
+        self.failure.is_some()
+            || (self.ledger.len() < self.options.in_flight_max
+                && (self.ledger.is_empty() || self.ledger.bytes_held() < self.options.in_flight_bytes_max)
+                && self.outcomes.len() < self.options.in_flight_max)
+    }
+
+    /// How many messages the window holds at most.
+    pub fn in_flight_max(&self) -> usize {
+        self.options.in_flight_max
+    }
+
+    /// Why the publisher is over, if it is.
+    pub fn failure(&self) -> Option<&PublisherError> {
+        self.failure.as_ref()
+    }
+
+    /// The stream as it was when last looked at; `None` before the first look, and for publishers to any stream.
+    pub fn stream(&self) -> Option<&StreamInfo> {
+        self.check.info()
+    }
+
+    /// Whether messages may be written now: there is a link, and the stream on it was looked at.
+    pub fn is_ready(&self) -> bool {
+        self.failure.is_none() && self.check.is_verified() && !self.lane.is_paused()
+    }
+
+    /// The counts.
+    pub fn statistics(&self) -> PublisherStatistics {
+        self.statistics
+    }
+
+    pub(crate) fn reply_root(&self) -> &str {
+        &self.reply_root
+    }
+
+    pub(crate) fn poll_ack(&mut self, slot: Slot, waker: &Waker) -> Option<Outcome> {
+        self.acks.poll(slot, waker)
+    }
+
+    pub(crate) fn give_up_ack(&mut self, slot: Slot) {
+        self.acks.give_up(slot);
+    }
+
+    pub(crate) fn has_outcomes(&self) -> bool {
+        !self.outcomes.is_empty()
+    }
+
+    /// Remembers whom to wake when the next tagged outcome comes.
+    pub(crate) fn await_outcomes(&mut self, waker: &Waker) {
+        self.outcomes_reader = Some(waker.clone());
+    }
+
+    /// Whom to wake, outside any lock.
+    pub(crate) fn take_woken(&mut self, into: &mut Vec<Waker>) {
+        into.append(&mut self.woken);
+    }
+
+    // Inside.
+
+    pub(super) fn reject_too_large(&mut self, now: Instant) {
+        let max = size_max(self.server, &self.check);
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            if let Some(entry) = self.ledger.entry(ordinal)
+                && entry.state == State::Open
+                && entry.size > max
+            {
+                let rejection = Rejection::TooLarge { size: entry.size, max };
+                self.settle(ordinal, Outcome::Rejected(rejection), now);
+            }
+        }
+    }
+
+    /// The front has been out for `send_timeout` without an answer.
+    fn front_is_silent(&mut self, now: Instant) {
+        let front = self.ledger.front();
+        match self.ledger.entry(front).map(|entry| entry.state) {
+            Some(State::Checking { seq }) => {
+                self.read_back.ask(front, seq);
+                self.front_out_since = Some(now);
+            }
+            _ => self.pass_over(Anomaly::Silence, Pace::Slowly, now),
+        }
+    }
+
+    /// Ends the pass. Everything unsettled is written again, in order, after a pause.
+    pub(super) fn pass_over(&mut self, anomaly: Anomaly, pace: Pace, now: Instant) {
+        let pause = self.lane.anomaly(pace, self.ledger.front(), now);
+        self.front_out_since = None;
+        self.statistics.anomalies += 1;
+        if anomaly == Anomaly::NoResponders {
+            self.check.doubt(now + pause);
+            self.ask_again();
+        }
+        self.last_anomaly = Some(anomaly.clone());
+        self.notice(Notice::Paused { anomaly, pause });
+    }
+
+    /// All questions about stored messages are asked anew.
+    fn ask_again(&mut self) {
+        self.read_back.clear();
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            if let Some(State::Checking { seq }) = self.ledger.entry(ordinal).map(|entry| entry.state) {
+                self.read_back.ask(ordinal, seq);
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, ordinal: u64, outcome: Outcome, now: Instant) {
+        let Some(entry) = self.ledger.entry_mut(ordinal) else { return };
+        if matches!(entry.state, State::Settled { .. }) {
+            return;
+        }
+        // A repeated id's second message was stored with the first, and says nothing of the order of this run.
+        let seq = match outcome {
+            Outcome::Stored { seq } => Some(seq),
+            Outcome::Duplicate { seq, .. } if entry.resent || self.first_stored_seq.is_none_or(|first| seq < first) => {
+                Some(seq)
+            }
+            _ => None,
+        };
+        entry.state = State::Settled { seq };
+        let owner = entry.owner;
+        if let Outcome::Stored { seq } = outcome {
+            self.first_stored_seq.get_or_insert(seq);
+        }
+        self.acked_seq = self.acked_seq.max(seq.unwrap_or(0));
+        self.statistics.count(&outcome);
+        self.tell(owner, outcome);
+        let (seq_max, inversions) = (&mut self.seq_max, &mut self.statistics.inversions);
+        let moved = self.ledger.pop_settled(|seq| {
+            let seq = seq.unwrap_or(*seq_max);
+            *inversions += u64::from(seq < *seq_max);
+            *seq_max = seq.max(*seq_max);
+        });
+        if moved {
+            self.moved_at = now;
+            self.front_out_since = None;
+        }
+        self.lane.settled(ordinal, &self.ledger, moved, now);
+    }
+
+    fn tell(&mut self, owner: Owner, outcome: Outcome) {
+        let waker = match owner {
+            Owner::Ack(slot) => self.acks.settle(slot, outcome),
+            Owner::Tag(tag) => {
+                self.outcomes.push_back((tag, outcome));
+                self.outcomes_reader.take()
+            }
+        };
+        self.woken.extend(waker);
+    }
+
+    pub(super) fn fail(&mut self, error: PublisherError) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.failure = Some(error);
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            let Some(entry) = self.ledger.entry_mut(ordinal) else { continue };
+            if !matches!(entry.state, State::Settled { .. }) {
+                entry.state = State::Settled { seq: None };
+                let owner = entry.owner;
+                self.tell(owner, Outcome::Unknown);
+            }
+        }
+        self.ledger.pop_settled(|_| {});
+        self.front_out_since = None;
+        self.woken.extend(self.outcomes_reader.take());
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+}
+
+pub(super) fn stream_name<'a>(options: &'a PublisherOptions, last_seen: &'a str) -> &'a str {
+    options.stream.as_deref().unwrap_or(last_seen)
+}
+
+/// What headers and payload together may be, bytes.
+fn size_max(server: Server, check: &StreamCheck) -> usize {
+    let stream = check.info().and_then(|info| info.max_msg_size).unwrap_or(usize::MAX);
+    server.max_payload.min(stream)
+}
+
+/// Whether the stream captures the subject. The last subject that it did is remembered: the next is often the same.
+fn check_captured(info: Option<&StreamInfo>, last: &mut String, subject: &str) -> Result<(), SubmitError> {
+    let Some(info) = info else { return Ok(()) };
+    if last != subject {
+        if !info.captures(subject) {
+            let rejection = Rejection::NotCaptured { subject: subject.into(), stream: info.name.clone() };
+            return Err(SubmitError::Rejected(rejection));
+        }
+        last.clear();
+        last.push_str(subject);
+    }
+    Ok(())
+}
+
+/// Appends the digits of `number` without allocating.
+fn push_number(out: &mut String, number: u64) {
+    let mut digits = [0; 20];
+    let len = put_decimal(&mut digits, number);
+    out.extend(digits[..len].iter().map(|digit| char::from(*digit)));
+}

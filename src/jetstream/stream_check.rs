@@ -1,0 +1,205 @@
+//! The look at the stream that precedes every publish on a link: is it there, is it the same, does it capture us?
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::stream_info::InfoAnswer;
+use super::{PublisherOptions, StreamInfo, StreamProblem};
+use crate::connection::{Backoff, Outbox};
+use crate::proto::{Pattern, Subject, encode};
+use crate::time::Instant;
+
+/// Times nobody answered at the start before JetStream is taken for missing.
+const UNANSWERED_AT_START_MAX: u32 = 3;
+/// Times a replicated stream is asked again when it seems to end too early: a new leader may lag.
+const LAGGING_MAX: u32 = 5;
+
+#[derive(Debug)]
+pub(crate) struct StreamCheck {
+    stream: Option<String>,
+    subject: String,
+    subjects: Vec<Pattern>,
+    created: Option<String>,
+    info: Option<StreamInfo>,
+    standing: Standing,
+    /// The number of the last question; answers to earlier ones are stale.
+    asked: u64,
+    /// Questions in a row that led nowhere.
+    fruitless: u32,
+    lagging: u32,
+    backoff: Backoff,
+    answer_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    /// No link.
+    Down,
+    /// The question is to be asked at this moment.
+    Due { at: Instant },
+    /// The question is asked.
+    Asked { deadline: Instant },
+    /// The stream is as it should be.
+    Verified,
+}
+
+impl StreamCheck {
+    pub(crate) fn new(options: &PublisherOptions) -> Self {
+        Self {
+            stream: options.stream.clone(),
+            subject: options.stream.as_ref().map(|stream| format!("$JS.API.STREAM.INFO.{stream}")).unwrap_or_default(),
+            subjects: options.subjects.clone(),
+            created: options.created.clone(),
+            info: None,
+            standing: Standing::Down,
+            asked: 0,
+            fruitless: 0,
+            lagging: 0,
+            backoff: options.backoff,
+            answer_timeout: options.send_timeout,
+        }
+    }
+
+    pub(crate) fn info(&self) -> Option<&StreamInfo> {
+        self.info.as_ref()
+    }
+
+    /// The subject of the question.
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        self.standing == Standing::Verified
+    }
+
+    pub(crate) fn link_up(&mut self, now: Instant) {
+        self.standing = if self.stream.is_some() { Standing::Due { at: now } } else { Standing::Verified };
+    }
+
+    pub(crate) fn link_lost(&mut self) {
+        self.standing = Standing::Down;
+    }
+
+    /// The stream must be looked at again before more is written.
+    pub(crate) fn doubt(&mut self, at: Instant) {
+        if self.stream.is_some() && self.standing == Standing::Verified {
+            self.standing = Standing::Due { at };
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Down | Standing::Verified => None,
+            Standing::Due { at } => Some(at),
+            Standing::Asked { deadline } => Some(deadline),
+        }
+    }
+
+    /// Asks, when it is time to.
+    pub(crate) fn pump(&mut self, reply_root: &str, outbox: &mut Outbox, now: Instant) {
+        if let Standing::Asked { deadline } = self.standing
+            && deadline <= now
+        {
+            self.standing = Standing::Due { at: now };
+        }
+        let Standing::Due { at } = self.standing else { return };
+        let Ok(subject) = Subject::new(&self.subject) else { return };
+        if at > now || !outbox.has_room() {
+            return;
+        }
+        self.asked += 1;
+        let reply = format!("{reply_root}{}", self.tail());
+        if let Ok(reply) = Subject::new(&reply) {
+            outbox.write(|out| encode::publish(out, subject, Some(reply), None, b""));
+        }
+        self.standing = Standing::Asked { deadline: now + self.answer_timeout };
+    }
+
+    /// The end of the reply subject of the last question.
+    fn tail(&self) -> String {
+        format!("I{:08}", self.asked)
+    }
+
+    /// Takes an answer; `tail` is the end of the subject it came on. `Ok(true)` when the stream is now verified.
+    ///
+    /// # Errors
+    /// What is wrong with the stream, for good.
+    pub(crate) fn handle_answer(
+        &mut self,
+        tail: &[u8],
+        status: Option<u16>,
+        payload: &[u8],
+        facts: Facts,
+        now: Instant,
+    ) -> Result<bool, StreamProblem> {
+        if tail != self.tail().as_bytes() || !matches!(self.standing, Standing::Asked { .. }) {
+            return Ok(false);
+        }
+        let Some(stream) = &self.stream else { return Ok(false) };
+        let answer = match status {
+            None => StreamInfo::parse(stream, payload),
+            Some(_) => InfoAnswer::NotNow,
+        };
+        match answer {
+            InfoAnswer::Stream(info) => self.weigh(info, facts.acked_seq, now),
+            InfoAnswer::NotNow => {
+                self.fruitless = self.fruitless.saturating_add(1);
+                if status == Some(503) && self.info.is_none() && self.fruitless >= UNANSWERED_AT_START_MAX {
+                    return Err(StreamProblem::NoJetStream { server: !facts.jetstream });
+                }
+                self.standing = Standing::Due { at: now + self.backoff.pause(self.fruitless) };
+                Ok(false)
+            }
+            InfoAnswer::Problem(StreamProblem::NotFound { stream }) if self.created.is_some() => {
+                Err(StreamProblem::Gone { stream })
+            }
+            // JetStream that was there is being reloaded, or its server restarted without it: the stream may come back.
+            InfoAnswer::Problem(StreamProblem::NoJetStream { .. }) if self.info.is_some() => {
+                self.fruitless = self.fruitless.saturating_add(1);
+                self.standing = Standing::Due { at: now + self.backoff.pause(self.fruitless) };
+                Ok(false)
+            }
+            InfoAnswer::Problem(problem) => Err(problem),
+        }
+    }
+
+    fn weigh(&mut self, info: StreamInfo, acked_seq: u64, now: Instant) -> Result<bool, StreamProblem> {
+        if let Some(known) = &self.created
+            && *known != info.created
+        {
+            return Err(StreamProblem::Recreated { known: known.clone(), found: info.created });
+        }
+        if info.last_seq < acked_seq {
+            self.lagging += 1;
+            if info.replicas > 1 && self.lagging <= LAGGING_MAX {
+                self.standing = Standing::Due { at: now + self.backoff.pause(self.lagging) };
+                return Ok(false);
+            }
+            return Err(StreamProblem::Rewound { acked: acked_seq, found: info.last_seq });
+        }
+        if let Some(missed) = self.subjects.iter().find(|wanted| !info.subjects.iter().any(|has| has.overlaps(wanted)))
+        {
+            return Err(StreamProblem::NotCaptured {
+                subject: missed.as_str().to_string(),
+                subjects: info.subjects.iter().map(|pattern| pattern.as_str().to_string()).collect(),
+            });
+        }
+        self.created = Some(info.created.clone());
+        self.info = Some(info);
+        (self.fruitless, self.lagging) = (0, 0);
+        self.standing = Standing::Verified;
+        Ok(true)
+    }
+}
+
+/// What the check must know from its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Whether the server says that it has JetStream.
+    pub(crate) jetstream: bool,
+    /// The highest sequence acknowledged to us.
+    pub(crate) acked_seq: u64,
+}
