@@ -23,6 +23,9 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod io;
 
+#[cfg(feature = "tokio")]
+pub use driver::{Ack, Client, Publisher, connect};
+
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim;

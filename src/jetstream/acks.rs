@@ -6,9 +6,9 @@ use core::task::Waker;
 
 use super::Outcome;
 
-/// A place for one outcome, and which use of it.
+/// Where an outcome will be read: a place, and which use of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Slot {
+pub struct AckSlot {
     index: u32,
     generation: u32,
 }
@@ -34,18 +34,18 @@ enum Content {
 }
 
 impl Acks {
-    pub(crate) fn claim(&mut self) -> Slot {
+    pub(crate) fn claim(&mut self) -> AckSlot {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, content: Content::Free });
             u32::try_from(self.places.len() - 1).expect("four billion acks do not fit in memory")
         });
         let place = &mut self.places[index as usize];
         place.content = Content::Awaited(None);
-        Slot { index, generation: place.generation }
+        AckSlot { index, generation: place.generation }
     }
 
     /// Keeps the outcome for its reader and gives the waker to call, outside any lock. Nothing if the reader is gone.
-    pub(crate) fn settle(&mut self, slot: Slot, outcome: Outcome) -> Option<Waker> {
+    pub(crate) fn settle(&mut self, slot: AckSlot, outcome: Outcome) -> Option<Waker> {
         let place = self.place(slot)?;
         match mem::replace(&mut place.content, Content::Ready(outcome)) {
             Content::Awaited(waker) => waker,
@@ -54,7 +54,7 @@ impl Acks {
     }
 
     /// The outcome, which frees the slot; or keeps `waker` for the moment it comes.
-    pub(crate) fn poll(&mut self, slot: Slot, waker: &Waker) -> Option<Outcome> {
+    pub(crate) fn poll(&mut self, slot: AckSlot, waker: &Waker) -> Option<Outcome> {
         let place = self.place(slot)?;
         match &mut place.content {
             Content::Ready(_) => {
@@ -74,17 +74,17 @@ impl Acks {
     }
 
     /// The reader is gone.
-    pub(crate) fn give_up(&mut self, slot: Slot) {
+    pub(crate) fn give_up(&mut self, slot: AckSlot) {
         if self.place(slot).is_some() {
             self.release(slot);
         }
     }
 
-    fn place(&mut self, slot: Slot) -> Option<&mut Place> {
+    fn place(&mut self, slot: AckSlot) -> Option<&mut Place> {
         self.places.get_mut(slot.index as usize).filter(|place| place.generation == slot.generation)
     }
 
-    fn release(&mut self, slot: Slot) {
+    fn release(&mut self, slot: AckSlot) {
         let place = &mut self.places[slot.index as usize];
         place.content = Content::Free;
         place.generation = place.generation.wrapping_add(1);

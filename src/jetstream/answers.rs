@@ -93,6 +93,7 @@ impl Publisher {
             Ok(false) => {}
             Ok(true) => {
                 self.last_captured.clear();
+                self.changed = true;
                 self.notice(Notice::Verified);
                 self.reject_too_large(now);
             }

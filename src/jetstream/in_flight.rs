@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::acks::Slot;
+use super::acks::AckSlot;
 use super::byte_ring::{ByteRing, RingSpan};
 use super::token::{self, TOKEN_LEN};
 use crate::connection::Outbox;
@@ -27,7 +27,7 @@ pub(crate) struct InFlight {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Owner {
     /// An `Ack` in somebody's hands.
-    Ack(Slot),
+    Ack(AckSlot),
     /// The stream of outcomes, under this tag.
     Tag(u64),
 }

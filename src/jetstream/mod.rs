@@ -18,6 +18,7 @@ mod stream_info;
 mod token;
 mod verdict;
 
+pub use acks::AckSlot;
 pub use error::{Anomaly, PublisherError, SubmitError};
 pub use message::{Message, Payload};
 pub use notice::{Notice, PublisherStatistics};
@@ -25,5 +26,3 @@ pub use options::PublisherOptions;
 pub use outcome::{Outcome, Rejection};
 pub use publisher::Publisher;
 pub use stream_info::{StreamInfo, StreamProblem, StreamWarning};
-
-pub(crate) use acks::Slot;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 
-use super::acks::{Acks, Slot};
+use super::acks::{AckSlot, Acks};
 use super::in_flight::{InFlight, Owner, Parts, State};
 use super::ordered::{Ordered, Pace};
 use super::read_back::ReadBack;
@@ -63,6 +63,7 @@ pub struct Publisher {
     first_stored_seq: Option<u64>,
     pub(super) acked_seq: u64,
     dead_link: bool,
+    pub(super) changed: bool,
     pub(super) statistics: PublisherStatistics,
 }
 
@@ -108,6 +109,7 @@ impl Publisher {
             first_stored_seq: None,
             acked_seq: options.acked_seq,
             dead_link: false,
+            changed: false,
             statistics: PublisherStatistics::default(),
             options,
         }
@@ -119,7 +121,7 @@ impl Publisher {
     ///
     /// # Errors
     /// See [`SubmitError`]; nothing was sent then.
-    pub(crate) fn submit_for_ack(&mut self, message: &Message<'_>, now: Instant) -> Result<Slot, SubmitError> {
+    pub fn submit_for_ack(&mut self, message: &Message<'_>, now: Instant) -> Result<AckSlot, SubmitError> {
         self.admit(message, now, |acks| Owner::Ack(acks.claim())).map(|owner| match owner {
             Owner::Ack(slot) => slot,
             Owner::Tag(_) => unreachable!("the owner is the one just made"),
@@ -344,7 +346,18 @@ impl Publisher {
         mem::take(&mut self.dead_link)
     }
 
+    /// Whether the stream was verified, or the publisher is over, since this was last asked.
+    #[must_use]
+    pub fn poll_changed(&mut self) -> bool {
+        mem::take(&mut self.changed)
+    }
+
     // Getters.
+
+    /// Whether the stream was looked at on the present link.
+    pub fn is_verified(&self) -> bool {
+        self.check.is_verified()
+    }
 
     /// Messages that are not settled.
     pub fn in_flight(&self) -> usize {
@@ -384,20 +397,14 @@ impl Publisher {
         self.statistics
     }
 
-    pub(crate) fn reply_root(&self) -> &str {
-        &self.reply_root
-    }
-
-    pub(crate) fn poll_ack(&mut self, slot: Slot, waker: &Waker) -> Option<Outcome> {
+    /// The outcome in a slot, which frees it; or none yet, and then the waker is woken when there is one.
+    pub fn poll_ack(&mut self, slot: AckSlot, waker: &Waker) -> Option<Outcome> {
         self.acks.poll(slot, waker)
     }
 
-    pub(crate) fn give_up_ack(&mut self, slot: Slot) {
+    /// Frees a slot whose outcome nobody will read.
+    pub fn give_up_ack(&mut self, slot: AckSlot) {
         self.acks.give_up(slot);
-    }
-
-    pub(crate) fn has_outcomes(&self) -> bool {
-        !self.outcomes.is_empty()
     }
 
     /// Remembers whom to wake when the next tagged outcome comes.
@@ -510,6 +517,7 @@ impl Publisher {
             return;
         }
         self.failure = Some(error);
+        self.changed = true;
         for ordinal in self.ledger.front()..self.ledger.back() {
             let Some(entry) = self.ledger.entry_mut(ordinal) else { continue };
             if !matches!(entry.state, State::Settled { .. }) {

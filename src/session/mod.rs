@@ -1,1 +1,11 @@
-//! session.
+//! One connection with its publishers and subscribers, composed: the one object that every driver drives.
+
+mod machine;
+mod notice;
+mod seat;
+mod subscriber;
+
+pub use machine::{PublisherId, Session};
+pub use notice::{LinkNotice, LinkState, SessionError};
+pub use seat::Ticket;
+pub use subscriber::Received;

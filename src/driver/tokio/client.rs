@@ -1,0 +1,158 @@
+//! The handle on a session: cheap to clone, and the session ends with the last one.
+
+use std::future::poll_fn;
+use std::string::String;
+use std::sync::Arc;
+use std::task::Poll;
+use std::vec;
+
+use super::publisher::Publisher;
+use super::shared::Shared;
+use super::task::Driver;
+use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Statistics};
+use crate::jetstream::PublisherOptions;
+use crate::rng::Entropy;
+use crate::session::{LinkNotice, LinkState, Session, SessionError};
+
+/// A handle on one connection to a NATS server, which reconnects by itself. Clones share the connection.
+///
+/// When the last `Client`, `Publisher` and `Ack` of a connection are dropped, it closes.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use natsink::jetstream::{Message, PublisherOptions};
+/// use natsink::proto::{MsgId, Subject};
+///
+/// let client = natsink::connect("nats://127.0.0.1:4222").await?;
+/// let publisher = client.publisher(PublisherOptions::stream("ORDERS"))?;
+/// let message = Message::new(Subject::new("orders.created")?, b"{}").id(MsgId::new("order-17")?);
+/// let ack = publisher.publish(&message).await?;
+/// println!("{:?}", ack.await);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// What keeps a session open.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.with(|session, now| session.close(now));
+    }
+}
+
+/// Connects with the defaults to the servers of a comma list of URLs.
+///
+/// # Errors
+/// When the list cannot be read, when every server failed once, or when the servers refuse the credentials.
+pub async fn connect(urls: &str) -> Result<Client, CloseReason> {
+    let list = ServerList::parse(urls)
+        .map_err(|error| CloseReason::Unreachable(LinkError::Transport(std::format!("server URL: {error}"))))?;
+    let mut options = ConnectionOptions::new(list.servers);
+    options.auth = list.user_info.map(Into::into).unwrap_or_default();
+    Client::connect(options).await
+}
+
+impl Client {
+    /// Connects, and waits until the connection is up.
+    ///
+    /// Must be called within a tokio runtime with I/O and time enabled. Dropped before it is done, it gives up.
+    ///
+    /// # Errors
+    /// When the connection is over before it was ever up. With `retry_at_start` an unreachable server is not an
+    /// error, and this waits for as long as it takes.
+    pub async fn connect(options: ConnectionOptions) -> Result<Self, CloseReason> {
+        let client = Self::start(options)?;
+        poll_fn(|cx| {
+            client.handle.shared.with(|session, _| match session.link_state() {
+                LinkState::Up => Poll::Ready(Ok(())),
+                LinkState::Closed(reason) => Poll::Ready(Err(reason)),
+                LinkState::Dialing | LinkState::Resting => {
+                    session.watch(cx.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await?;
+        Ok(client)
+    }
+
+    /// Starts to connect and returns at once. Publishers can be made and filled meanwhile.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(options: ConnectionOptions) -> Result<Self, CloseReason> {
+        let mut entropy = [0; 32];
+        getrandom::getrandom(&mut entropy).map_err(|error| {
+            CloseReason::Unreachable(LinkError::Transport(std::format!("no random bytes from the system: {error}")))
+        })?;
+        let shared = Arc::new(Shared::new(Session::new(options, &Entropy::new(entropy))));
+        tokio::spawn(Driver::new(Arc::clone(&shared)));
+        Ok(Self { handle: Arc::new(Handle { shared }) })
+    }
+
+    /// Makes a publisher. It looks at its stream first; until then messages wait in its window.
+    ///
+    /// # Errors
+    /// When the connection is over, or has as many subscriptions as its limit allows.
+    pub fn publisher(&self, options: PublisherOptions) -> Result<Publisher, SessionError> {
+        let id = self.handle.shared.with(|session, now| session.add_publisher(options, now))?;
+        Ok(Publisher::new(Arc::clone(&self.handle), id))
+    }
+
+    /// Where the link stands.
+    pub fn link_state(&self) -> LinkState {
+        self.handle.shared.lock().link_state()
+    }
+
+    /// Waits until the link's state has changed from `known`, and gives the new one.
+    pub async fn link_changed(&self, known: &LinkState) -> LinkState {
+        poll_fn(|cx| {
+            self.handle.shared.with(|session, _| {
+                let state = session.link_state();
+                if state == *known {
+                    session.watch(cx.waker());
+                    return Poll::Pending;
+                }
+                Poll::Ready(state)
+            })
+        })
+        .await
+    }
+
+    /// What happened to the link since this was last asked, oldest first; of a long time only the latest.
+    pub fn link_notices(&self) -> vec::IntoIter<LinkNotice> {
+        let mut session = self.handle.shared.lock();
+        let mut notices = vec![];
+        while let Some(notice) = session.poll_notice() {
+            notices.push(notice);
+        }
+        notices.into_iter()
+    }
+
+    /// Sixteen hexadecimal digits that stand in the ids this connection gives to messages without one.
+    pub fn run_id(&self) -> String {
+        self.handle.shared.lock().run_id()
+    }
+
+    /// The connection's counts.
+    pub fn statistics(&self) -> Statistics {
+        self.handle.shared.lock().statistics()
+    }
+
+    /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
+    /// [`Publisher::settled`] first.
+    pub fn close(&self) {
+        self.handle.shared.with(|session, now| session.close(now));
+    }
+}

@@ -1,0 +1,126 @@
+//! A publisher's place in a session: the machine, and the queue of those who wait for room in its window.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use crate::connection::Sid;
+use crate::jetstream::{AckSlot, Message, Outcome, Publisher, SubmitError};
+use crate::time::Instant;
+
+/// Free places that are waited for before a waiter is woken: fewer would wake both sides for every message.
+const REFILL: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) publisher: Publisher,
+    pub(super) sid: Sid,
+    waiting: VecDeque<(u64, Waker)>,
+    tickets: u64,
+    settled: Vec<Waker>,
+}
+
+/// A place in the queue for room. Whoever stops waiting must give it back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ticket(u64);
+
+impl Seat {
+    pub(super) fn new(publisher: Publisher, sid: Sid) -> Self {
+        Self { publisher, sid, waiting: VecDeque::new(), tickets: 0, settled: Vec::new() }
+    }
+
+    /// Takes the message if nobody waits before `ticket` and the window has room.
+    pub(super) fn submit(
+        &mut self,
+        ticket: Option<Ticket>,
+        tag: u64,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<(), SubmitError> {
+        if !self.is_first(ticket) {
+            return Err(SubmitError::Full);
+        }
+        self.publisher.submit(tag, message, now)
+    }
+
+    /// As [`Seat::submit`], for a message whose outcome will be read from a slot.
+    pub(super) fn submit_for_ack(
+        &mut self,
+        ticket: Option<Ticket>,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<AckSlot, SubmitError> {
+        if !self.is_first(ticket) {
+            return Err(SubmitError::Full);
+        }
+        self.publisher.submit_for_ack(message, now)
+    }
+
+    /// Waits in line: `ticket` is filled in at the first call and kept through later ones.
+    pub(super) fn wait(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+        match ticket {
+            Some(Ticket(number)) => {
+                if let Some((_, kept)) = self.waiting.iter_mut().find(|(waiting, _)| waiting == number) {
+                    kept.clone_from(waker);
+                }
+            }
+            None => {
+                self.tickets += 1;
+                *ticket = Some(Ticket(self.tickets));
+                self.waiting.push_back((self.tickets, waker.clone()));
+            }
+        }
+    }
+
+    /// Leaves the line, served or not; the next one's turn may have come.
+    pub(super) fn leave(&mut self, Ticket(number): Ticket, woken: &mut Vec<Waker>) {
+        self.waiting.retain(|(waiting, _)| *waiting != number);
+        self.wake_first(woken);
+    }
+
+    pub(super) fn has_room(&self, ticket: Option<Ticket>) -> bool {
+        self.is_first(ticket) && self.publisher.has_room()
+    }
+
+    /// Wakes who waits first, once it is worth it.
+    pub(super) fn wake_first(&mut self, woken: &mut Vec<Waker>) {
+        let Some((_, waker)) = self.waiting.front() else { return };
+        let max = self.publisher.in_flight_max();
+        let free = max - self.publisher.in_flight().min(max);
+        if self.publisher.has_room() && (free >= REFILL.min(max / 4) || self.publisher.in_flight() == 0) {
+            woken.push(waker.clone());
+        }
+    }
+
+    /// Wakes everybody: the publisher is over.
+    pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.waiting.iter().map(|(_, waker)| waker.clone()));
+        woken.append(&mut self.settled);
+    }
+
+    pub(super) fn await_settled(&mut self, waker: &Waker) {
+        self.settled.push(waker.clone());
+    }
+
+    pub(super) fn wake_settled(&mut self, woken: &mut Vec<Waker>) {
+        if self.publisher.in_flight() == 0 {
+            woken.append(&mut self.settled);
+        }
+    }
+
+    pub(super) fn take_outcomes(&mut self, into: &mut Vec<(u64, Outcome)>, woken: &mut Vec<Waker>) -> usize {
+        let before = into.len();
+        while let Some(outcome) = self.publisher.poll_outcome() {
+            into.push(outcome);
+        }
+        self.wake_first(woken);
+        into.len() - before
+    }
+
+    fn is_first(&self, ticket: Option<Ticket>) -> bool {
+        match self.waiting.front() {
+            None => true,
+            Some((first, _)) => ticket == Some(Ticket(*first)),
+        }
+    }
+}
