@@ -1,5 +1,6 @@
 //! Templates filled with the values of one event, each value held to the rules of its place.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -30,7 +31,7 @@ enum Rule {
     /// The value of a header; a missing value is empty.
     Header,
     /// A part of an id, with the separators of the template escaped.
-    Id(Escape),
+    Id(Box<Escape>),
 }
 
 impl Rendering {
@@ -43,7 +44,7 @@ impl Rendering {
         let rule = match template.kind() {
             TemplateKind::Subject => Rule::Token,
             TemplateKind::Key => Rule::Header,
-            TemplateKind::Id => Rule::Id(separators(template)),
+            TemplateKind::Id => Rule::Id(Box::new(separators(template))),
         };
         Self { pieces, rule }
     }

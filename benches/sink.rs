@@ -1,0 +1,42 @@
+//! What one event costs before it reaches the publisher: scan, identity, subject, key, headers.
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use natsink::sink::{Format, Input, Mapper, MapperOptions, Record, Template, TemplateKind};
+use natsink::time::Instant;
+
+/// A change event of 400 bytes.
+const EVENT: &str = r#"{"before":null,"after":{"id":1048577,"customer_id":88213,"status":"created","total":"149.90","currency":"EUR","note":"leave at the door"},"op":"c","ts_ms":1767225600123,"source":{"version":"1.4.0","connector":"postgresql","name":"shop","ts_ms":1767225600100,"db":"shop","schema":"public","table":"orders","lsn":24023128,"txId":555},"transaction":{"id":"555:24023128","total_order":3},"event_id":"x"}"#;
+
+fn options(format: Format, subject: &str) -> MapperOptions {
+    let subject = Template::new(subject, TemplateKind::Subject).unwrap();
+    MapperOptions::new("orders", Input::file(7), format, subject)
+}
+
+fn record(line: &str) -> Record {
+    Record { line: line.to_owned().into(), position: 0, end: 0, number: 1, read_at: Instant::ZERO }
+}
+
+fn map(c: &mut Criterion) {
+    let mut group = c.benchmark_group("map");
+    let mut full = options(Format::Event, "orders.${source.table}.${op}");
+    full.key = Some(Template::new("${after.id}", TemplateKind::Key).unwrap());
+    full.headers = vec![("x-env".into(), "prod".into())];
+    let routed = format!(r#"{},"routing":{{"key":"k"}}}}"#, &EVENT[..EVENT.len() - 1]);
+    for (name, options, line) in [
+        ("event", options(Format::Event, "orders.${source.table}.${op}"), EVENT),
+        ("event with key and header", full, EVENT),
+        ("event with routing", options(Format::Event, "orders.events"), &routed),
+        ("json", options(Format::Json, "orders.events"), EVENT),
+        ("lines", options(Format::Lines, "orders.events"), EVENT),
+    ] {
+        let mut mapper = Mapper::new(options).unwrap();
+        let record = record(line);
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_function(name, |b| b.iter(|| drop(black_box(mapper.map(black_box(&record))))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, map);
+criterion_main!(benches);
