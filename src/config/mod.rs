@@ -1,8 +1,39 @@
 //! What was written, as YAML or as flags, and the checked plan that it means.
+//!
+//! ```
+//! use natsink::config::{Document, Flags, check};
+//!
+//! let text = "\
+//! sinks:
+//!   - type: nats
+//!     config:
+//!       url: ${NATS_URL:-nats://127.0.0.1:4222}
+//!       subject: orders.events
+//!       stream: ORDERS
+//!       send_timeout_secs: 0
+//! ";
+//! let document = Document { path: "orders.yaml".into(), text: text.into() };
+//! let error = check(Some(&document), &Flags::default(), &|_| None).unwrap_err();
+//! assert_eq!(error.to_string(), "orders.yaml:7: sinks[0].config.send_timeout_secs: 0 is not between 1 and 31536000");
+//! ```
 
+mod auth;
+mod check;
+mod error;
+mod expand;
+mod field;
+mod flags;
+mod nats;
 mod plan;
+mod read;
+mod written;
 
+pub use check::{BYTES_MAX, EVENTS_MAX, LINE_LEN_MAX, check, log};
+pub use error::{ConfigError, ConfigErrorKind, Origin};
+pub use expand::Environment;
+pub use flags::Flags;
 pub use plan::{
-    BatchPlan, Format, IdRule, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan,
-    RetryPlan, SourcePlan,
+    BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan, RetryPlan,
+    SourcePlan,
 };
+pub use read::{Document, FILE_LEN_MAX};

@@ -5,7 +5,8 @@ use std::prelude::v1::*;
 use std::time::Duration;
 
 use crate::connection::{ServerAddr, UserInfo};
-use crate::proto::{HeaderBlock, SubjectBuf};
+use crate::proto::SubjectBuf;
+use crate::sink::{Format, IdRule, Template};
 
 /// The pipeline's name where none is given.
 pub const PIPELINE_DEFAULT: &str = "natsink";
@@ -67,17 +68,6 @@ pub enum Input {
     },
 }
 
-/// What a line of the input is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// A change event in JSON.
-    Event,
-    /// Any JSON object.
-    Json,
-    /// Any bytes.
-    Lines,
-}
-
 /// How much goes by before the checkpoint moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -110,16 +100,16 @@ pub struct NatsPlan {
     pub servers: Vec<ServerAddr>,
     /// Who asks to be let in.
     pub auth: Option<UserInfo>,
-    /// The subject, a template that parses.
-    pub subject: String,
-    /// The template of the header `df-key`, if there is one.
-    pub key: Option<String>,
+    /// The subject.
+    pub subject: Template,
+    /// The header `df-key`; left out where the template makes nothing.
+    pub key: Option<Template>,
     /// The stream that must capture the subject and answer every publish.
     pub stream: String,
     /// What makes an event's `Nats-Msg-Id`.
     pub id_rule: IdRule,
-    /// Headers on every message; no `Nats-…` and no `df-key` among them.
-    pub headers: HeaderBlock,
+    /// Headers on every message, names and values: all legal, no name twice, no `Nats-…` and no `df-key` among them.
+    pub headers: Vec<(String, String)>,
     /// Silence of the watermark that is an anomaly; above zero.
     pub send_timeout: Duration,
     /// Silence of the watermark that is a dead link; above zero.
@@ -134,17 +124,6 @@ pub struct NatsPlan {
     pub inbox_prefix: SubjectBuf,
     /// The name that the server shows for the connection.
     pub connection_name: String,
-}
-
-/// What makes an event's `Nats-Msg-Id`. Every id starts with the pipeline's name.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum IdRule {
-    /// The event's position in its source, else its position in the input.
-    Position,
-    /// A hash of subject and payload: two equal events become one.
-    Content,
-    /// A template that parses.
-    Template(String),
 }
 
 /// How long and how fast to try again.

@@ -1,0 +1,567 @@
+//! Configuration files: what they mean, and what each mistake in one is called, with file, line and key.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use natsink::config::{ConfigError, ConfigErrorKind, Document, Flags, Input, Plan, check};
+use natsink::connection::{ServerAddr, UserInfo};
+use natsink::sink::{Format, IdRule};
+
+/// A whole file of the least that this version runs, with a place for one more key of the sink.
+fn sink_with(key: &str) -> String {
+    format!(
+        "sinks:\n  - type: nats\n    config:\n      url: nats://127.0.0.1:4222\n      \
+         subject: orders.events\n      stream: ORDERS\n{}",
+        key.lines().map(|line| format!("      {line}\n")).collect::<String>()
+    )
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    match name {
+        "NATS_HOSTS" => Some("nats://a:1,b".into()),
+        "N" => Some("17".into()),
+        "WORD" => Some("seventeen".into()),
+        "TABLE" => Some("t".into()),
+        _ => None,
+    }
+}
+
+fn plan(text: &str) -> Result<Plan, ConfigError> {
+    let document = Document { path: "etc/orders.yaml".into(), text: text.into() };
+    check(Some(&document), &Flags::default(), &environment)
+}
+
+fn good(text: &str) -> Plan {
+    plan(text).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
+}
+
+/// The kind and the text of the error, without the file's name.
+fn refused(text: &str) -> (ConfigErrorKind, String) {
+    let error = plan(text).err().unwrap_or_else(|| panic!("accepted:\n{text}"));
+    let message = error.to_string();
+    let message = message.strip_prefix("etc/orders.yaml:").unwrap_or_else(|| panic!("no file in {message}"));
+    (error.kind(), message.into())
+}
+
+fn is_invalid(text: &str, message: &str) {
+    assert_eq!(refused(text), (ConfigErrorKind::Invalid, message.into()), "\n{text}");
+}
+
+fn is_not_in_this_version(text: &str, message: &str) {
+    assert_eq!(refused(text), (ConfigErrorKind::NotInThisVersion, message.into()), "\n{text}");
+}
+
+#[test]
+fn the_specified_example_means_what_it_says() {
+    let plan = good(
+        r#"
+pipeline: orders
+source:   { type: file, path: orders.ndjson, follow: false, format: event, max_line_bytes: 8388608 }
+batch:    { max_events: 2000, max_bytes: 4194304, max_ms: 50 }
+in_flight: { max_events: 4096, max_bytes: 4194304 }
+commit_policy: required
+checkpoint: { path: orders.checkpoint }
+dead_letter: { path: orders.dead.ndjson }
+sinks:
+  - type: nats
+    config:
+      id: orders-nats
+      url: ${NATS_HOSTS}
+      subject: orders.${source.table}.${op}
+      key: "${after.id}"
+      stream: ORDERS
+      required: true
+      send_timeout_secs: 5
+      batch_timeout_secs: 30
+      connect_timeout_secs: 10
+      username: alice
+      password: secret
+      envelope: native
+      delivery: ordered
+      js_domain: hub
+      headers: { x-env: prod }
+      retry: { max_elapsed_secs: 0, auth_secs: 300, initial_ms: 100, max_ms: 10000 }
+"#,
+    );
+    assert_eq!(plan.pipeline, "orders");
+    assert_eq!(plan.source.input, Input::File { path: "etc/orders.ndjson".into() });
+    assert_eq!(plan.source.format, Format::Event);
+    assert_eq!(plan.source.line_bytes_max, 8_388_608);
+    assert_eq!(plan.batch.events_max, 2000);
+    assert_eq!(plan.batch.bytes_max, 4_194_304);
+    assert_eq!(plan.batch.age_max, Duration::from_millis(50));
+    assert_eq!(plan.in_flight.events_max, 4096);
+    assert_eq!(plan.in_flight.bytes_max, 4_194_304);
+    assert_eq!(plan.checkpoint.as_deref(), Some(Path::new("etc/orders.checkpoint")));
+    assert_eq!(plan.dead_letter.as_deref(), Some(Path::new("etc/orders.dead.ndjson")));
+    let sink = plan.sink;
+    assert_eq!(sink.id, "orders-nats");
+    let server = |host: &str, port| ServerAddr { host: host.into(), port, tls: false };
+    assert_eq!(sink.servers, [server("a", 1), server("b", 4222)]);
+    let user_password = UserInfo::UserPassword { user: "alice".into(), password: "secret".into() };
+    assert_eq!(sink.auth, Some(user_password));
+    assert_eq!(sink.subject.as_str(), "orders.${source.table}.${op}");
+    assert_eq!(sink.key.as_ref().map(|key| key.as_str()), Some("${after.id}"));
+    assert_eq!(sink.stream, "ORDERS");
+    assert_eq!(sink.id_rule, IdRule::Position);
+    assert_eq!(sink.headers, [("x-env".into(), "prod".into())]);
+    assert_eq!(sink.send_timeout, Duration::from_secs(5));
+    assert_eq!(sink.batch_timeout, Duration::from_secs(30));
+    assert_eq!(sink.connect_timeout, Duration::from_secs(10));
+    assert_eq!(sink.retry.elapsed_max, None);
+    assert_eq!(sink.retry.auth_max, Duration::from_secs(300));
+    assert_eq!(sink.retry.initial, Duration::from_millis(100));
+    assert_eq!(sink.retry.max, Duration::from_secs(10));
+    assert_eq!(sink.js_api_prefix.as_str(), "$JS.hub.API");
+    assert_eq!(sink.inbox_prefix.as_str(), "_INBOX");
+    assert_eq!(sink.connection_name, "orders");
+}
+
+#[test]
+fn every_default_is_decided() {
+    let plan = good(&sink_with(""));
+    assert_eq!(plan.pipeline, "natsink");
+    assert_eq!(plan.source.input, Input::Stdin { input_id: None });
+    assert_eq!(plan.source.format, Format::Event);
+    assert_eq!(plan.source.line_bytes_max, 8_388_608);
+    assert!(!plan.source.strict);
+    assert_eq!((plan.batch.events_max, plan.batch.bytes_max), (2000, 4_194_304));
+    assert_eq!(plan.batch.age_max, Duration::from_millis(50));
+    assert_eq!((plan.in_flight.events_max, plan.in_flight.bytes_max), (4096, 4_194_304));
+    assert_eq!((plan.checkpoint, plan.dead_letter, plan.receipt), (None, None, None));
+    assert!(!plan.from_start && !plan.quiet);
+    let sink = plan.sink;
+    assert_eq!((sink.id.as_str(), sink.connection_name.as_str()), ("nats", "natsink"));
+    assert_eq!((sink.auth, sink.key), (None, None));
+    assert!(sink.headers.is_empty());
+    assert_eq!(sink.send_timeout, Duration::from_secs(5));
+    assert_eq!(sink.batch_timeout, Duration::from_secs(30));
+    assert_eq!(sink.connect_timeout, Duration::from_secs(10));
+    assert_eq!(sink.retry.elapsed_max, None);
+    assert_eq!(sink.retry.auth_max, Duration::from_secs(300));
+    assert_eq!((sink.retry.initial, sink.retry.max), (Duration::from_millis(100), Duration::from_secs(10)));
+    assert_eq!(sink.js_api_prefix.as_str(), "$JS.API");
+    assert_eq!(sink.inbox_prefix.as_str(), "_INBOX");
+}
+
+#[test]
+fn json_is_yaml() {
+    let plan = good(
+        r#"{"pipeline": "p", "source": {"type": "stdin", "input_id": "nightly"}, "sinks": [{"type": "nats", "config":
+        {"url": "nats://h", "subject": "s", "stream": "S", "required": true, "send_timeout_secs": 7}}]}"#,
+    );
+    assert_eq!(plan.source.input, Input::Stdin { input_id: Some("nightly".into()) });
+    assert_eq!(plan.sink.send_timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn empty_sections_and_nulls_are_as_if_absent() {
+    let plan = good(&format!(
+        "pipeline:\nsource:\nbatch: ~\ncheckpoint: {{ path: null }}\n{}",
+        sink_with("headers:\nretry:\nkey: \"\"")
+    ));
+    assert_eq!((plan.pipeline.as_str(), plan.checkpoint, plan.sink.key), ("natsink", None, None));
+}
+
+#[test]
+fn variables_are_filled_in_before_typing() {
+    let plan = good(&format!(
+        "batch: {{ max_events: \"${{N}}\" }}\nin_flight:\n  max_events: ${{N}}\n  max_bytes: ${{M:-4096}}\n{}",
+        sink_with("required: ${R:-true}\nkey: ${TABLE}-${after.ID}-${source.table}\nsend_timeout_secs: 1${N}")
+    ));
+    assert_eq!((plan.batch.events_max, plan.in_flight.events_max, plan.in_flight.bytes_max), (17, 17, 4096));
+    assert_eq!(plan.sink.key.as_ref().map(|key| key.as_str()), Some("t-${after.ID}-${source.table}"));
+    assert_eq!(plan.sink.send_timeout, Duration::from_secs(117));
+    is_invalid(
+        &sink_with("key: ${TABLE}-${MISSING}"),
+        "7: sinks[0].config.key: the variable MISSING is not set; set it, or write ${MISSING:-default}",
+    );
+    is_invalid(
+        &sink_with("send_timeout_secs: ${WORD}"),
+        "7: sinks[0].config.send_timeout_secs: \"seventeen\" is not a whole number",
+    );
+    is_invalid(
+        &sink_with("connection_name: ${after.id}"),
+        "7: sinks[0].config.connection_name: ${…} is neither a variable ([A-Z_][A-Z0-9_]*) nor in a place where an event \
+         template has a meaning",
+    );
+}
+
+#[test]
+fn keys_are_known_and_written_once() {
+    is_invalid(
+        "pipeline: p\nsource:\n  pth: x\n",
+        "3: source.pth: unknown key; known here: type, path, input_id, follow, format, max_line_bytes",
+    );
+    let (kind, message) = refused(&sink_with("retry: { max_elapsed: 5 }"));
+    assert_eq!(kind, ConfigErrorKind::Invalid);
+    assert_eq!(
+        message,
+        "7: sinks[0].config.retry.max_elapsed: unknown key; known here: max_elapsed_secs, auth_secs, initial_ms, max_ms"
+    );
+    is_invalid("pipeline: a\nbatch: {}\npipeline: b\n", "3: pipeline: repeated key");
+    is_invalid(&sink_with("stream: OTHER"), "7: sinks[0].config.stream: repeated key");
+    is_invalid(&sink_with("headers: { value: 1, value: 2 }"), "7: sinks[0].config.headers.value: repeated key");
+    is_invalid(&sink_with("path: x"), "7: sinks[0].config.path: unknown key: a sink of type nats has no path");
+}
+
+#[test]
+fn shapes_are_held_to() {
+    is_invalid("source: 5\n", "1: source: must be a section of keys");
+    is_invalid("pipeline: { a: b }\n", "1: pipeline: must be a single value");
+    is_invalid("sinks: { type: nats }\n", "1: sinks: must be a list");
+    is_invalid("sinks:\n- nats\n", "2: sinks[0]: must be a section of keys");
+    is_invalid("commit_policy: [all]\n", "1: commit_policy: must be a word or a section of keys");
+    is_invalid("pipeline: !!int 5\n", "1: pipeline: a tag such as !!int has no place here");
+    is_invalid(
+        "batch: { max_events: ${N} }\n",
+        "1: batch: not YAML: while parsing a flow mapping, did not find expected ',' or '}'; \
+         between { and } write \"${NAME}\" with its quotes",
+    );
+    is_invalid("pipeline: \"a\nb: [", "2: not YAML: invalid indentation in multiline quoted scalar");
+}
+
+#[test]
+fn numbers_have_limits() {
+    let cases = [
+        ("batch: { max_events: 0 }", "1: batch.max_events: 0 is not between 1 and 1000000"),
+        ("batch: { max_bytes: 0 }", "1: batch.max_bytes: 0 is not between 1 and 1073741824"),
+        ("batch: { max_ms: 0 }", "1: batch.max_ms: 0 is not between 1 and 86400000"),
+        ("batch: { max_events: -1 }", "1: batch.max_events: \"-1\" is not a whole number"),
+        ("batch: { max_events: 1.5 }", "1: batch.max_events: \"1.5\" is not a whole number"),
+        ("in_flight: { max_events: 0 }", "1: in_flight.max_events: 0 is not between 1 and 1000000"),
+        ("in_flight: { max_bytes: 0 }", "1: in_flight.max_bytes: 0 is not between 1 and 1073741824"),
+        ("source: { max_line_bytes: 0 }", "1: source.max_line_bytes: 0 is not between 1 and 67108864"),
+        (
+            "in_flight: { max_events: 99999999999999999999999 }",
+            "1: in_flight.max_events: 99999999999999999999999 is not between 1 and 1000000",
+        ),
+    ];
+    for (section, message) in cases {
+        is_invalid(&format!("{section}\n{}", sink_with("")), message);
+    }
+    for key in ["send_timeout_secs", "batch_timeout_secs", "connect_timeout_secs"] {
+        is_invalid(
+            &sink_with(&format!("{key}: 0")),
+            &format!("7: sinks[0].config.{key}: 0 is not between 1 and 31536000"),
+        );
+    }
+    for (key, high) in [("auth_secs", 31_536_000), ("initial_ms", 86_400_000), ("max_ms", 86_400_000)] {
+        is_invalid(
+            &sink_with(&format!("retry:\n  {key}: 0")),
+            &format!("8: sinks[0].config.retry.{key}: 0 is not between 1 and {high}"),
+        );
+    }
+    is_invalid(
+        &sink_with("retry: { initial_ms: 200, max_ms: 100 }"),
+        "7: sinks[0].config.retry.max_ms: shorter than retry.initial_ms",
+    );
+    let plan = good(&sink_with("retry: { initial_ms: 20000, max_elapsed_secs: 3 }"));
+    assert_eq!(plan.sink.retry.max, Duration::from_secs(20));
+    assert_eq!(plan.sink.retry.elapsed_max, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn sources_make_sense() {
+    let cases = [
+        ("source: { type: kafka }", "1: source.type: unknown type of source \"kafka\"; known are file, stdin"),
+        ("source: { type: file }", "1: source.type: a source of type file needs a path"),
+        ("source: { path: x }", "1: source.path: a path without a type; write type: file"),
+        ("source: { type: stdin, path: x }", "1: source.path: standard input has no path; write type: file"),
+        ("source: { type: file, path: '' }", "1: source.path: an empty path, or one with a NUL in it"),
+        ("source: { format: avro }", "1: source.format: \"avro\" is none of event, json, lines"),
+        ("source: { follow: perhaps }", "1: source.follow: \"perhaps\" is neither true nor false"),
+        ("source: { input_id: a b }", "1: source.input_id: ' ' has no place in a name"),
+        (
+            "source: { type: file, path: x, input_id: y }",
+            "1: source.input_id: names an input that is piped in; a file is recognised by what it is",
+        ),
+    ];
+    for (section, message) in cases {
+        is_invalid(&format!("{section}\n{}", sink_with("")), message);
+    }
+    let text = format!("source: {{ type: file, path: /abs/x, format: lines }}\n{}", sink_with(""));
+    assert_eq!(good(&text).source.input, Input::File { path: "/abs/x".into() });
+    assert_eq!(good(&text).source.format, Format::Lines);
+}
+
+#[test]
+fn a_checkpoint_on_standard_input_needs_a_name_for_the_input() {
+    let text = format!("checkpoint: {{ path: c }}\n{}", sink_with(""));
+    let error = plan(&text).expect_err("no input id");
+    assert_eq!(error.kind(), ConfigErrorKind::Usage);
+    let named = format!("source: {{ type: stdin, input_id: nightly }}\n{text}");
+    assert_eq!(good(&named).source.input, Input::Stdin { input_id: Some("nightly".into()) });
+}
+
+#[test]
+fn no_file_is_two_things() {
+    let text = format!(
+        "source: {{ type: file, path: x }}\ncheckpoint: {{ path: y }}\ndead_letter: {{ path: ./y }}\n{}",
+        sink_with("")
+    );
+    let error = plan(&text).expect_err("one file for two things");
+    assert_eq!(error.kind(), ConfigErrorKind::Invalid);
+    assert_eq!(error.to_string(), "--dead-letter: etc/./y is already the file of --checkpoint");
+}
+
+#[test]
+fn names_make_sense() {
+    is_invalid(&format!("pipeline: a|b\n{}", sink_with("")), "1: pipeline: '|' has no place in a name");
+    is_invalid(&format!("pipeline: ''\n{}", sink_with("")), "1: pipeline: an empty name");
+    is_invalid(&format!("pipeline: \"a\\nb\"\n{}", sink_with("")), "1: pipeline: '\\n' has no place in a name");
+    let long = "x".repeat(129);
+    is_invalid(&format!("pipeline: {long}\n{}", sink_with("")), "1: pipeline: a name of 129 bytes; at most 128");
+    is_invalid(&sink_with("id: ''"), "7: sinks[0].config.id: an empty name");
+    is_invalid(&sink_with("connection_name: a b"), "7: sinks[0].config.connection_name: ' ' has no place in a name");
+}
+
+#[test]
+fn streams_and_prefixes_make_sense() {
+    let stream = |name: &str| sink_with("").replace("ORDERS", name);
+    for name in ["a.b", "'*'", "'>'", "a b", "''", "a/b", "a\\b"] {
+        let (kind, message) = refused(&stream(name));
+        assert_eq!(kind, ConfigErrorKind::Invalid, "{name}");
+        assert!(message.starts_with("6: sinks[0].config.stream: "), "{message}");
+        assert!(
+            message.ends_with(
+                "is no name of a stream: not empty, and without white space, control characters, . * > / \\"
+            )
+        );
+    }
+    let long = "x".repeat(256);
+    is_invalid(&stream(&long), "6: sinks[0].config.stream: a name of 256 bytes; at most 255");
+    is_invalid(
+        &sink_with("js_domain: a.b"),
+        "7: sinks[0].config.js_domain: \"a.b\" is no name of a domain: it is one token",
+    );
+    is_invalid(
+        &sink_with("js_domain: hub\njs_api_prefix: J"),
+        "8: sinks[0].config.js_api_prefix: a JetStream domain and an API prefix; give one of them",
+    );
+    for (key, value) in [("inbox_prefix", "a..b"), ("inbox_prefix", "a.>"), ("js_api_prefix", "a b")] {
+        let (kind, message) = refused(&sink_with(&format!("{key}: {value}")));
+        assert_eq!(kind, ConfigErrorKind::Invalid);
+        assert!(message.starts_with(&format!("7: sinks[0].config.{key}: ")), "{message}");
+    }
+    is_invalid(
+        &sink_with(&format!("inbox_prefix: {}", "x".repeat(257))),
+        "7: sinks[0].config.inbox_prefix: a prefix of 257 bytes; at most 256",
+    );
+    let plan = good(&sink_with("inbox_prefix: _INBOX_app\njs_api_prefix: JS.acme.API"));
+    assert_eq!(plan.sink.inbox_prefix.as_str(), "_INBOX_app");
+    assert_eq!(plan.sink.js_api_prefix.as_str(), "JS.acme.API");
+}
+
+#[test]
+fn subjects_keys_and_urls_make_sense() {
+    let subject = |text: &str| sink_with("").replace("orders.events", text);
+    for text in [
+        "a..b",
+        ".a",
+        "a.",
+        "a.*",
+        "a.>",
+        "a b",
+        "\"a\\tb\"",
+        "\"a\\r\\nb\"",
+        "''",
+        "a.${source.table",
+        "a.${}",
+        "a.${b.c.d.e}",
+    ] {
+        let (kind, message) = refused(&subject(text));
+        assert_eq!(kind, ConfigErrorKind::Invalid, "{text}");
+        assert!(message.starts_with("5: sinks[0].config.subject: "), "{message}");
+    }
+    is_invalid(
+        &subject("$JS.API.STREAM.PURGE.ORDERS"),
+        "5: sinks[0].config.subject: subjects that start with $JS belong to the server",
+    );
+    let (kind, message) = refused(&sink_with("key: ${after.id"));
+    assert_eq!(kind, ConfigErrorKind::Invalid);
+    assert!(message.starts_with("7: sinks[0].config.key: "), "{message}");
+    let lines = format!("source: {{ format: lines }}\n{}", sink_with("key: ${id}"));
+    is_invalid(
+        &lines,
+        "8: sinks[0].config.key: lines have no members for a template to name; the format must be event or json",
+    );
+    let url = |text: &str| sink_with("").replace("nats://127.0.0.1:4222", text);
+    is_invalid(&url("http://h"), "4: sinks[0].config.url: the URL's scheme is neither nats:// nor tls://");
+    is_invalid(
+        &url("nats://canary:canary@h:canary"),
+        "4: sinks[0].config.url: the URL's port is not a number from 1 to 65535",
+    );
+    is_not_in_this_version(&url("nats://a,tls://b"), "4: sinks[0].config.url: TLS is not in this version");
+}
+
+#[test]
+fn headers_make_sense() {
+    let plan = good(&sink_with("headers: { b: 2, a: ${N} }".replace("${N}", "\"${N}\"").as_str()));
+    assert_eq!(plan.sink.headers, [("a".into(), "17".into()), ("b".into(), "2".into())]);
+    for name in ["Nats-Rollup", "nats-msg-id", "df-key", "DF-Key"] {
+        is_invalid(
+            &sink_with(&format!("headers:\n  {name}: x")),
+            &format!("8: sinks[0].config.headers.{name}: the header {name:?} is not for configuration to set"),
+        );
+    }
+    for header in ["'a b': x", "'': x", "'a:b': x", "a: \"x\\r\\ny\"", "a: \"x\\0\""] {
+        let (kind, message) = refused(&sink_with(&format!("headers: {{ {header} }}")));
+        assert_eq!(kind, ConfigErrorKind::Invalid, "{header}");
+        assert!(message.starts_with("7: sinks[0].config.headers."), "{message}");
+    }
+    let (_, message) = refused(&sink_with("headers: { a: }"));
+    assert_eq!(message, "2: sinks[0].config.headers.a: a header without a value");
+}
+
+#[test]
+fn what_a_sink_cannot_do_without_is_asked_for() {
+    let without = |line: &str| {
+        sink_with("").lines().filter(|other| !other.contains(line)).fold(String::new(), |text, line| text + line + "\n")
+    };
+    is_invalid(&without("url:"), "2: sinks[0].config.url: no server: give --url, $NATS_URL or sinks[0].config.url");
+    is_invalid(
+        &without("subject:"),
+        "2: sinks[0].config.subject: no subject: give --subject or sinks[0].config.subject",
+    );
+    is_not_in_this_version(
+        &without("stream:"),
+        "2: sinks[0].config.stream: no stream: publishing without one (core NATS, at most once) is not in this version; \
+         give --stream or sinks[0].config.stream",
+    );
+    is_invalid("sinks:\n- config: { id: x }\n", "2: sinks[0].type: missing; a sink is of type nats, stdout or file");
+    is_invalid(
+        "sinks:\n- type: kafka\n",
+        "2: sinks[0].type: unknown type of sink \"kafka\"; known are nats, stdout, file",
+    );
+}
+
+#[test]
+fn policies_make_sense() {
+    for policy in ["required", "all", "{ quorum: 1 }", "${P:-all}"] {
+        good(&format!("commit_policy: {policy}\n{}", sink_with("")));
+    }
+    let cases = [
+        ("most", "1: commit_policy: unknown policy \"most\"; known are required, all and { quorum: 2 }"),
+        ("{ quorum: 2 }", "1: commit_policy.quorum: a quorum of 2 sinks, and there is 1"),
+        ("{ quorum: 0 }", "1: commit_policy.quorum: 0 is not between 1 and 1000000"),
+        ("{}", "1: commit_policy.quorum: missing; write { quorum: 2 }"),
+    ];
+    for (policy, message) in cases {
+        is_invalid(&format!("commit_policy: {policy}\n{}", sink_with("")), message);
+    }
+}
+
+#[test]
+fn one_method_of_authentication_is_enough() {
+    let user_password =
+        |user: &str, password: &str| Some(UserInfo::UserPassword { user: user.into(), password: password.into() });
+    assert_eq!(good(&sink_with("username: u\npassword: 5")).sink.auth, user_password("u", "5"));
+    assert_eq!(good(&sink_with("token: t")).sink.auth, Some(UserInfo::Token("t".into())));
+    let in_url = |key: &str| sink_with(key).replace("127.0.0.1", "u:p%40q@127.0.0.1");
+    assert_eq!(good(&in_url("")).sink.auth, user_password("u", "p@q"));
+    is_invalid(
+        &sink_with("username: u\npassword: p\ntoken: t"),
+        "9: sinks[0].config.token: a second method of authentication beside sinks[0].config.username; give one",
+    );
+    is_invalid(
+        &in_url("token: t"),
+        "7: sinks[0].config.token: a second method of authentication beside sinks[0].config.url; give one",
+    );
+    is_invalid(
+        &sink_with("token: t\ncredentials_file: c"),
+        "8: sinks[0].config.credentials_file: a second method of authentication beside sinks[0].config.token; give one",
+    );
+    is_invalid(&sink_with("username: u"), "7: sinks[0].config.username: a user without a password");
+    is_invalid(&sink_with("password: u"), "7: sinks[0].config.password: a password without a user");
+    is_invalid(&sink_with("username: u\npassword: ''"), "8: sinks[0].config.password: an empty password");
+    is_invalid(&sink_with("username: ''\npassword: p"), "7: sinks[0].config.username: an empty user");
+    is_invalid(&sink_with("token: ''"), "7: sinks[0].config.token: an empty token");
+}
+
+#[test]
+fn what_comes_later_is_never_taken_in_silence() {
+    let cases = [
+        ("tls: {}", "7: sinks[0].config.tls: TLS is not in this version"),
+        ("tls: { first: false }", "7: sinks[0].config.tls: TLS is not in this version"),
+        ("credentials_file: c", "7: sinks[0].config.credentials_file: a credentials file is not in this version"),
+        (
+            "nkey_seed_file: c",
+            "7: sinks[0].config.nkey_seed_file: authentication by nkey or JWT is not in this version",
+        ),
+        ("jwt_file: c", "7: sinks[0].config.jwt_file: authentication by nkey or JWT is not in this version"),
+        ("envelope: debezium", "7: sinks[0].config.envelope: the envelope debezium is not in this version"),
+        (
+            "envelope: { type: cloudevents, type_prefix: com.example }",
+            "7: sinks[0].config.envelope.type: the envelope cloudevents is not in this version",
+        ),
+        ("delivery: strict", "7: sinks[0].config.delivery: the delivery strict is not in this version"),
+        ("delivery: fast", "7: sinks[0].config.delivery: the delivery fast is not in this version"),
+        ("delivery: atomic", "7: sinks[0].config.delivery: the delivery atomic is not in this version"),
+        ("delivery: unordered", "7: sinks[0].config.delivery: the delivery unordered is not in this version"),
+        ("delivery: core", "7: sinks[0].config.delivery: the delivery core is not in this version"),
+        ("required: false", "7: sinks[0].config.required: an optional sink is not in this version"),
+    ];
+    for (key, message) in cases {
+        is_not_in_this_version(&sink_with(key), message);
+    }
+    is_not_in_this_version(
+        &format!("source: {{ type: file, path: x, follow: true }}\n{}", sink_with("")),
+        "1: source.follow: following a file is not in this version",
+    );
+    is_not_in_this_version(
+        &format!("http: {{ listen: 127.0.0.1:9000 }}\n{}", sink_with("")),
+        "1: http: an HTTP status page is not in this version",
+    );
+    let second = |kind: &str| format!("{}  - type: {kind}\n    config: {{ id: x, path: y }}\n", sink_with(""));
+    is_not_in_this_version(&second("stdout"), "7: sinks[1].type: a sink of type stdout is not in this version");
+    is_not_in_this_version(&second("file"), "7: sinks[1].type: a sink of type file is not in this version");
+    is_not_in_this_version(&second("nats"), "7: sinks[1].type: a second sink is not in this version");
+    is_not_in_this_version(
+        "sinks: [{ type: stdout }]\n",
+        "1: sinks[0].type: a sink of type stdout is not in this version",
+    );
+    is_invalid(
+        &sink_with("delivery: quick"),
+        "7: sinks[0].config.delivery: unknown delivery \"quick\"; this version has ordered",
+    );
+    is_invalid(
+        &sink_with("envelope: avro"),
+        "7: sinks[0].config.envelope: unknown envelope \"avro\"; this version has native",
+    );
+    good(&sink_with("envelope: { type: native }"));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("absent.yaml");
+    let error = Document::open(&path).expect_err("no file");
+    assert_eq!(error.kind(), ConfigErrorKind::Invalid);
+    assert!(error.to_string().starts_with(&format!("{}: cannot read the configuration: ", path.display())), "{error}");
+    std::fs::write(&path, b"pipeline: \xff").expect("a file");
+    let error = Document::open(&path).expect_err("not UTF-8");
+    assert_eq!(error.to_string(), format!("{}: the configuration is not UTF-8", path.display()));
+    std::fs::write(&path, vec![b'#'; natsink::config::FILE_LEN_MAX + 1]).expect("a file");
+    let error = Document::open(&path).expect_err("too large");
+    assert_eq!(error.to_string(), format!("{}: a configuration of more than 1048576 bytes", path.display()));
+    std::fs::write(&path, "pipeline: p").expect("a file");
+    assert_eq!(Document::open(&path).expect("a document").text, "pipeline: p");
+}
+
+#[test]
+fn secrets_stay_out_of_plans_and_errors() {
+    let plan = good(&sink_with("username: u\npassword: canary"));
+    assert!(!format!("{plan:?}").contains("canary"), "{plan:?}");
+    for text in [
+        sink_with("password: canary"),
+        sink_with("token: canary\nusername: u\npassword: canary"),
+        sink_with("token: { canary: canary }").replace("canary: canary", "a: canary"),
+        sink_with("").replace("127.0.0.1", "u:canary@127.0.0.1:canary"),
+        sink_with("").replace("127.0.0.1", "u:canary@127.0.0.1").replace("stream: ORDERS", "token: canary"),
+    ] {
+        let (_, message) = refused(&text);
+        assert!(!message.contains("canary"), "{message}");
+    }
+}
