@@ -1,2 +1,78 @@
-//! The command `natsink`.
-fn main() {}
+//! The command `natsink`: from words to a plan, from a plan to a run, from its outcome to an exit code.
+
+mod args;
+mod exit;
+mod latency;
+mod log;
+mod progress;
+mod receipt;
+mod run;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::{Command, RunArgs};
+use exit::{Code, Failure, Finish};
+use natsink::config::{self, Document, Flags, LogLevel};
+use receipt::Receipt;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        // Where, and not what: the message of a panic may quote data.
+        let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        log::say(
+            LogLevel::Error,
+            format_args!("a fault in natsink itself{place}; what the checkpoint says still holds"),
+        );
+    }));
+    let command = match args::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(instead) => {
+            // A reader that has gone away, as `head` does, is no failure.
+            let _ = instead.print();
+            let code = if instead.use_stderr() { Code::Usage } else { Code::Done };
+            return code.number().into();
+        }
+    };
+    match command {
+        Command::Version => {
+            let _ = writeln!(std::io::stdout(), "{}", args::version());
+            ExitCode::SUCCESS
+        }
+        Command::Run(args) => run_with_receipt(&args).into(),
+    }
+}
+
+/// Runs, and gives an account of it on stderr and in the receipt's file, also of a run that failed before it began.
+fn run_with_receipt(args: &RunArgs) -> u8 {
+    let flags = args.flags();
+    let mut receipt = Receipt::default();
+    let result = planned_run(args, &flags, &mut receipt);
+    receipt.close(&result);
+    let mut code = match &result {
+        Ok(_) => Code::Done,
+        Err(failure) => failure.code,
+    };
+    if !flags.quiet && receipt.read > 0 {
+        log::say(LogLevel::Info, &receipt);
+    }
+    if let Err(failure) = &result {
+        log::say(LogLevel::Error, failure);
+    }
+    if let Some(path) = &flags.receipt
+        && let Err(error) = receipt.write(path)
+    {
+        log::say(LogLevel::Error, format_args!("cannot write the receipt {}: {error}", path.display()));
+        if code == Code::Done {
+            code = Code::Io;
+        }
+    }
+    code.number()
+}
+
+fn planned_run(args: &RunArgs, flags: &Flags, receipt: &mut Receipt) -> Result<Finish, Failure> {
+    log::init(config::log(flags)?);
+    let document = args.config.as_deref().map(Document::open).transpose()?;
+    let plan = config::check(document.as_ref(), flags, &|name| std::env::var_os(name))?;
+    run::run(&plan, receipt)
+}

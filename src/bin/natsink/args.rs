@@ -1,0 +1,309 @@
+//! The command line as typed: words to flags, and nothing yet of what they mean.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use natsink::config::Flags;
+
+/// Delivers events from a file or a pipe into a NATS JetStream stream: nothing lost, nothing twice, in order.
+#[derive(Debug, Parser)]
+#[command(name = "natsink", version, subcommand_required = true, after_help = EXIT_CODES)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish events to a stream until the input ends
+    #[command(after_help = EXAMPLE)]
+    Run(Box<RunArgs>),
+    /// Print the version
+    Version,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 64 usage, 65 data or dead letters, 66 input not readable, 69 unavailable, 74 I/O, 75 another writer or \
+another stream, 77 authentication or permission, 78 configuration, 128+N stopped by signal N without a checkpoint.";
+
+const EXAMPLE: &str = "\
+Example: natsink run --url nats://127.0.0.1:4222 --stream ORDERS --subject orders.events < events.ndjson
+
+A flag overrides the configuration file. $NATS_URL, $NATS_USER and $NATS_PASSWORD are used where neither says.";
+
+/// The arguments of `natsink run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Configuration file, YAML
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    files: FileArgs,
+    #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connection")]
+struct ConnectionArgs {
+    /// Servers: nats://[user:password@|token@]host[:port], separated by commas [env: NATS_URL]
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    url: Option<natsink::connection::Secret>,
+    /// User [env: NATS_USER]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Password [env: NATS_PASSWORD]
+    #[arg(long, value_name = "PASSWORD", value_parser = secret)]
+    password: Option<natsink::connection::Secret>,
+    /// Token
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    token: Option<natsink::connection::Secret>,
+    /// JetStream domain
+    #[arg(long, value_name = "NAME")]
+    js_domain: Option<String>,
+    /// What JetStream's API subjects start with, instead of $JS.API
+    #[arg(long, value_name = "PREFIX")]
+    js_api_prefix: Option<String>,
+    /// What inboxes start with, instead of _INBOX
+    #[arg(long, value_name = "PREFIX")]
+    inbox_prefix: Option<String>,
+    /// Name of the connection, as the server shows it [default: the pipeline's]
+    #[arg(long, value_name = "NAME")]
+    connection_name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Input")]
+struct InputArgs {
+    /// File of events, one a line; - is standard input [default: -]
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// What a line is: event (a change event), json (any object) or lines (any bytes) [default: event]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Name of what is piped in; the same for the same data, so that it is not stored twice
+    #[arg(long, value_name = "NAME")]
+    input_id: Option<String>,
+    /// Start at the beginning although the checkpoint file is missing
+    #[arg(long)]
+    from_start: bool,
+    /// Exit with 65 when there were dead letters
+    #[arg(long)]
+    strict_input: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Messages")]
+struct MessageArgs {
+    /// Stream that must store the events
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// Subject; ${path} takes a value of the event, as in orders.${source.table}
+    #[arg(long, value_name = "TEMPLATE")]
+    subject: Option<String>,
+    /// Name that every message id starts with [default: natsink]
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// What makes the message id: a template, or content for a hash of subject and payload [default: the position]
+    #[arg(long, value_name = "TEMPLATE")]
+    id: Option<String>,
+    /// Header df-key of every message
+    #[arg(long, value_name = "TEMPLATE")]
+    key: Option<String>,
+    /// Header of every message; may be given several times
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    headers: Vec<String>,
+    /// Form in which events are sent; this version has native
+    #[arg(long, value_name = "NAME")]
+    envelope: Option<String>,
+    /// How events are delivered; this version has ordered
+    #[arg(long, value_name = "NAME")]
+    delivery: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Files")]
+struct FileArgs {
+    /// File that keeps the position across runs
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// File for events that cannot be delivered; without one the first such event stops the run
+    #[arg(long, value_name = "FILE")]
+    dead_letter: Option<PathBuf>,
+    /// Write the receipt of the run as JSON
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Time")]
+struct TimeArgs {
+    /// Give up when nothing has moved for so long; 0 is never [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    max_elapsed: Option<String>,
+    /// Send again when nothing is acknowledged for so long [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    send_timeout: Option<String>,
+    /// Connect again when nothing is acknowledged for so long [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    batch_timeout: Option<String>,
+    /// How long one attempt to connect may take [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    connect_timeout: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+struct LogArgs {
+    /// Least level logged on stderr: error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Form of the log: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// No progress line and no receipt on stderr
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl RunArgs {
+    /// The flags, for the configuration to make sense of.
+    pub(crate) fn flags(&self) -> Flags {
+        let Self { config: _, connection, input, message, files, time, log } = self;
+        Flags {
+            url: connection.url.clone(),
+            stream: message.stream.clone(),
+            subject: message.subject.clone(),
+            input: input.input.clone(),
+            format: input.format.clone(),
+            pipeline: message.pipeline.clone(),
+            id: message.id.clone(),
+            key: message.key.clone(),
+            headers: message.headers.clone(),
+            input_id: input.input_id.clone(),
+            envelope: message.envelope.clone(),
+            delivery: message.delivery.clone(),
+            checkpoint: files.checkpoint.clone(),
+            from_start: input.from_start,
+            dead_letter: files.dead_letter.clone(),
+            receipt: files.receipt.clone(),
+            user: connection.user.clone(),
+            password: connection.password.clone(),
+            token: connection.token.clone(),
+            js_domain: connection.js_domain.clone(),
+            js_api_prefix: connection.js_api_prefix.clone(),
+            inbox_prefix: connection.inbox_prefix.clone(),
+            connection_name: connection.connection_name.clone(),
+            max_elapsed: time.max_elapsed.clone(),
+            send_timeout: time.send_timeout.clone(),
+            batch_timeout: time.batch_timeout.clone(),
+            connect_timeout: time.connect_timeout.clone(),
+            strict_input: input.strict_input,
+            log: log.log.clone(),
+            log_format: log.log_format.clone(),
+            quiet: log.quiet,
+        }
+    }
+}
+
+/// Reads the words of the command line.
+///
+/// # Errors
+/// What is to be printed instead: a mistake, or the help or version that was asked for.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    Line::try_parse_from(words).map(|line| line.command)
+}
+
+/// The text of the version.
+pub(crate) fn version() -> String {
+    format!("natsink {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn secret(text: &str) -> Result<natsink::connection::Secret, std::convert::Infallible> {
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_reaches_the_configuration() {
+        let words = "natsink run -c x --url URL --stream STREAM --subject SUBJECT --input INPUT --format FORMAT \
+                     --pipeline PIPELINE --id ID --key KEY --header H1=1 --header H2=2 --input-id INPUT-ID \
+                     --envelope ENVELOPE --delivery DELIVERY --checkpoint CHECKPOINT --from-start \
+                     --dead-letter DEAD-LETTER --receipt RECEIPT --user USER --password PASSWORD --token TOKEN \
+                     --js-domain JS-DOMAIN --js-api-prefix JS-API-PREFIX --inbox-prefix INBOX-PREFIX \
+                     --connection-name CONNECTION-NAME --max-elapsed MAX-ELAPSED --send-timeout SEND-TIMEOUT \
+                     --batch-timeout BATCH-TIMEOUT --connect-timeout CONNECT-TIMEOUT --strict-input --log LOG \
+                     --log-format LOG-FORMAT --quiet";
+        let Ok(Command::Run(args)) = parse(words.split_whitespace().map(OsString::from)) else { panic!("not run") };
+        assert_eq!(args.config, Some("x".into()));
+        let text = |text: &str| Some(text.to_owned());
+        let path = |text: &str| Some(PathBuf::from(text));
+        let flags = args.flags();
+        let secrets =
+            [&flags.url, &flags.password, &flags.token].map(|secret| secret.as_ref().map(|text| text.expose()));
+        assert_eq!(secrets, [Some("URL"), Some("PASSWORD"), Some("TOKEN")]);
+        let texts = [
+            (flags.stream, "STREAM"),
+            (flags.subject, "SUBJECT"),
+            (flags.format, "FORMAT"),
+            (flags.pipeline, "PIPELINE"),
+            (flags.id, "ID"),
+            (flags.key, "KEY"),
+            (flags.input_id, "INPUT-ID"),
+            (flags.envelope, "ENVELOPE"),
+            (flags.delivery, "DELIVERY"),
+            (flags.user, "USER"),
+            (flags.js_domain, "JS-DOMAIN"),
+            (flags.js_api_prefix, "JS-API-PREFIX"),
+            (flags.inbox_prefix, "INBOX-PREFIX"),
+            (flags.connection_name, "CONNECTION-NAME"),
+            (flags.max_elapsed, "MAX-ELAPSED"),
+            (flags.send_timeout, "SEND-TIMEOUT"),
+            (flags.batch_timeout, "BATCH-TIMEOUT"),
+            (flags.connect_timeout, "CONNECT-TIMEOUT"),
+            (flags.log, "LOG"),
+            (flags.log_format, "LOG-FORMAT"),
+        ];
+        for (found, expected) in texts {
+            assert_eq!(found, text(expected));
+        }
+        let paths = [
+            (flags.input, "INPUT"),
+            (flags.checkpoint, "CHECKPOINT"),
+            (flags.dead_letter, "DEAD-LETTER"),
+            (flags.receipt, "RECEIPT"),
+        ];
+        for (found, expected) in paths {
+            assert_eq!(found, path(expected));
+        }
+        assert_eq!(flags.headers, ["H1=1", "H2=2"]);
+        assert!(flags.from_start && flags.strict_input && flags.quiet);
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let words = ["natsink", "run", "--url", "u:canary@h", "--password", "canary", "--token", "canary"];
+        let command = parse(words.map(OsString::from)).expect("three flags");
+        assert!(!format!("{command:?}").contains("canary"), "{command:?}");
+    }
+}
