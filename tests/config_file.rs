@@ -270,6 +270,12 @@ fn sources_make_sense() {
         ("source: { path: x }", "1: source.path: a path without a type; write type: file"),
         ("source: { type: stdin, path: x }", "1: source.path: standard input has no path; write type: file"),
         ("source: { type: file, path: '' }", "1: source.path: an empty path, or one with a NUL in it"),
+        ("source: { type: file, path: \"a\\0b\" }", "1: source.path: an empty path, or one with a NUL in it"),
+        (
+            "source: { type: file, path: \"${after.id}\" }",
+            "1: source.path: ${…} is neither a variable ([A-Z_][A-Z0-9_]*) nor in a place where an event template has a \
+             meaning",
+        ),
         ("source: { format: avro }", "1: source.format: \"avro\" is none of event, json, lines"),
         ("source: { follow: perhaps }", "1: source.follow: \"perhaps\" is neither true nor false"),
         ("source: { input_id: a b }", "1: source.input_id: ' ' has no place in a name"),
@@ -311,6 +317,7 @@ fn names_make_sense() {
     is_invalid(&format!("pipeline: a|b\n{}", sink_with("")), "1: pipeline: '|' has no place in a name");
     is_invalid(&format!("pipeline: ''\n{}", sink_with("")), "1: pipeline: an empty name");
     is_invalid(&format!("pipeline: \"a\\nb\"\n{}", sink_with("")), "1: pipeline: '\\n' has no place in a name");
+    is_invalid(&format!("pipeline: \"a\\x1bb\"\n{}", sink_with("")), "1: pipeline: '\\u{1b}' has no place in a name");
     let long = "x".repeat(129);
     is_invalid(&format!("pipeline: {long}\n{}", sink_with("")), "1: pipeline: a name of 129 bytes; at most 128");
     is_invalid(&sink_with("id: ''"), "7: sinks[0].config.id: an empty name");
@@ -375,10 +382,14 @@ fn subjects_keys_and_urls_make_sense() {
         assert_eq!(kind, ConfigErrorKind::Invalid, "{text}");
         assert!(message.starts_with("5: sinks[0].config.subject: "), "{message}");
     }
-    is_invalid(
-        &subject("$JS.API.STREAM.PURGE.ORDERS"),
-        "5: sinks[0].config.subject: subjects that start with $JS belong to the server",
-    );
+    for first in ["$JS", "$SYS", "_INBOX"] {
+        is_invalid(
+            &subject(&format!("{first}.x")),
+            &format!(
+                "5: sinks[0].config.subject: subjects that start with {first} belong to the server and to inboxes"
+            ),
+        );
+    }
     let (kind, message) = refused(&sink_with("key: ${after.id"));
     assert_eq!(kind, ConfigErrorKind::Invalid);
     assert!(message.starts_with("7: sinks[0].config.key: "), "{message}");

@@ -136,6 +136,15 @@ fn every_flag_overrides_the_file() {
 }
 
 #[test]
+fn a_flag_for_one_of_two_ways_overrides_the_other_in_the_file() {
+    let text = file().text.replace("js_domain: file-domain", "js_api_prefix: JS.file");
+    let document = Document { text, ..file() };
+    let flags = Flags { js_domain: Some("hub".into()), ..Flags::default() };
+    let plan = check(Some(&document), &flags, &nothing).expect("a plan");
+    assert_eq!(plan.sink.js_api_prefix.as_str(), "$JS.hub.API");
+}
+
+#[test]
 fn a_file_without_sinks_leaves_them_to_the_flags() {
     let document = Document { path: "p.yaml".into(), text: "pipeline: p\n".into() };
     let plan = check(Some(&document), &simple(), &nothing).expect("a plan");

@@ -167,8 +167,8 @@ impl Sink<'_> {
         };
         let template = self.template(&field, TemplateKind::Subject)?;
         let first = field.text.split('.').next().unwrap_or_default();
-        if matches!(first, "$JS" | "$SYS" | "$KV" | "$O" | "_INBOX") {
-            return Err(field.invalid(format!("subjects that start with {first} belong to the server")));
+        if matches!(first, "$JS" | "$SYS" | "_INBOX") {
+            return Err(field.invalid(format!("subjects that start with {first} belong to the server and to inboxes")));
         }
         Ok(template)
     }
