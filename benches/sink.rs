@@ -1,4 +1,6 @@
 //! What one event costs before it reaches the publisher: scan, identity, subject, key, headers.
+#![allow(missing_docs)]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -9,7 +11,7 @@ use natsink::time::Instant;
 const EVENT: &str = r#"{"before":null,"after":{"id":1048577,"customer_id":88213,"status":"created","total":"149.90","currency":"EUR","note":"leave at the door"},"op":"c","ts_ms":1767225600123,"source":{"version":"1.4.0","connector":"postgresql","name":"shop","ts_ms":1767225600100,"db":"shop","schema":"public","table":"orders","lsn":24023128,"txId":555},"transaction":{"id":"555:24023128","total_order":3},"event_id":"x"}"#;
 
 fn options(format: Format, subject: &str) -> MapperOptions {
-    let subject = Template::new(subject, TemplateKind::Subject).unwrap();
+    let subject = Template::new(subject, TemplateKind::Subject).expect("a legal subject");
     MapperOptions::new("orders", Input::file(7), format, subject)
 }
 
@@ -20,7 +22,7 @@ fn record(line: &str) -> Record {
 fn map(c: &mut Criterion) {
     let mut group = c.benchmark_group("map");
     let mut full = options(Format::Event, "orders.${source.table}.${op}");
-    full.key = Some(Template::new("${after.id}", TemplateKind::Key).unwrap());
+    full.key = Some(Template::new("${after.id}", TemplateKind::Key).expect("a legal key"));
     full.headers = vec![("x-env".into(), "prod".into())];
     let routed = format!(r#"{},"routing":{{"key":"k"}}}}"#, &EVENT[..EVENT.len() - 1]);
     for (name, options, line) in [
@@ -30,7 +32,7 @@ fn map(c: &mut Criterion) {
         ("json", options(Format::Json, "orders.events"), EVENT),
         ("lines", options(Format::Lines, "orders.events"), EVENT),
     ] {
-        let mut mapper = Mapper::new(options).unwrap();
+        let mut mapper = Mapper::new(options).expect("legal options");
         let record = record(line);
         group.throughput(Throughput::Bytes(line.len() as u64));
         group.bench_function(name, |b| b.iter(|| drop(black_box(mapper.map(black_box(&record))))));

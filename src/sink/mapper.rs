@@ -5,8 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use bytes::Bytes;
-
 use super::error::{EventError, RouteError};
 use super::identity::{IdRule, Identity};
 use super::input::Input;
@@ -130,19 +128,25 @@ struct Made {
     /// The event without its `routing`.
     cut: Vec<u8>,
     scratch: String,
+    lines: Lines,
+    body: Body,
     subject_known: bool,
     id_known: bool,
 }
 
 /// Which bytes are sent.
+#[derive(Clone, Debug, Default)]
 enum Body {
+    #[default]
     Line,
     Part(Range<usize>),
     Cut,
 }
 
 /// Which headers are sent.
+#[derive(Clone, Copy, Debug, Default)]
 enum Lines {
+    #[default]
     Fixed,
     Made,
 }
@@ -237,28 +241,52 @@ impl Mapper {
     /// # Errors
     /// Why this event cannot be sent; [`subject`](Self::subject) and [`id`](Self::id) then tell how far it was understood.
     pub fn map<'a>(&'a mut self, record: &'a Record) -> Result<Mapped<'a>, EventError> {
+        self.prepare(record)?;
+        Ok(self.mapped(record))
+    }
+
+    /// All the work of [`map`](Self::map). Apart from it, so that a borrow of the message need not outlive a failure.
+    pub(super) fn prepare(&mut self, record: &Record) -> Result<(), EventError> {
         let Self { rules, scanner, after, made } = self;
         (made.subject_known, made.id_known) = (false, false);
         let fields = match rules.format {
             Format::Lines => None,
             Format::Event | Format::Json => Some(scanner.scan(&record.line)?),
         };
-        let (lines, body) = rules.map(fields.as_ref(), record, after, made)?;
-        let payload = body.payload(record, &mut made.cut);
+        (made.lines, made.body) = rules.map(fields.as_ref(), record, after, made)?;
         if rules.identity.is_content() {
-            rules.identity.write_content(&made.subject, payload.as_bytes(), &mut made.id);
+            let payload = match &made.body {
+                Body::Line => &record.line[..],
+                Body::Part(span) => &record.line[span.clone()],
+                Body::Cut => &made.cut,
+            };
+            rules.identity.write_content(&made.subject, payload, &mut made.id);
             made.id_known = true;
         }
-        let headers = match lines {
-            Lines::Fixed => &rules.fixed_block,
+        Ok(())
+    }
+
+    /// The message of the record that was prepared last.
+    pub(super) fn mapped<'a>(&'a self, record: &'a Record) -> Mapped<'a> {
+        let made = &self.made;
+        let headers = match made.lines {
+            Lines::Fixed => &self.rules.fixed_block,
             Lines::Made => &made.headers,
         };
-        Ok(Mapped {
+        let is_large = |len| len >= SHARED_LEN_MIN;
+        let payload = match &made.body {
+            Body::Line if is_large(record.line.len()) => Payload::Shared(record.line.clone()),
+            Body::Line => Payload::Slice(&record.line),
+            Body::Part(span) if is_large(span.len()) => Payload::Shared(record.line.slice(span.clone())),
+            Body::Part(span) => Payload::Slice(&record.line[span.clone()]),
+            Body::Cut => Payload::Slice(&made.cut),
+        };
+        Mapped {
             subject: Subject::new(&made.subject).expect("it was checked when it was made"),
             id: MsgId::new(&made.id).expect("an id is printable ASCII, not empty, and shorter than it may be"),
             headers: (!headers.is_empty()).then_some(headers),
             payload,
-        })
+        }
     }
 
     /// The subject of the last record, where one could be made.
@@ -393,20 +421,6 @@ impl After {
     fn find(&mut self, record: &Record) -> Result<Range<usize>, EventError> {
         let span = self.scanner.scan(&record.line)?.span(self.slot);
         span.ok_or(EventError::Routing { member: "after", expected: "there, where routing.raw_payload is true" })
-    }
-}
-
-impl Body {
-    fn payload<'a>(self, record: &'a Record, cut: &'a mut Vec<u8>) -> Payload<'a> {
-        let is_large = |len| len >= SHARED_LEN_MIN;
-        match self {
-            Self::Line if is_large(record.line.len()) => Payload::Shared(record.line.clone()),
-            Self::Line => Payload::Slice(&record.line),
-            Self::Part(span) if is_large(span.len()) => Payload::Shared(record.line.slice(span)),
-            Self::Part(span) => Payload::Slice(&record.line[span]),
-            Self::Cut if is_large(cut.len()) => Payload::Shared(Bytes::from(core::mem::take(cut))),
-            Self::Cut => Payload::Slice(cut),
-        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! An event that will never be stored, with all that is known of it.
+
+use alloc::string::String;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::error::EventError;
+use crate::jetstream::Rejection;
+
+/// An event that will never be stored as it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event's tag.
+    pub tag: u64,
+    /// The offset of its first byte in the input.
+    pub position: u64,
+    /// The number of its line, counted from 1.
+    pub number: u64,
+    /// Its subject, where one could be made.
+    pub subject: Option<String>,
+    /// Its id, where one could be made.
+    pub id: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// How often it was handed to the publisher.
+    pub attempts: u32,
+    /// Its bytes as they were read, without line feed; of a line that is too long the first 64 KiB.
+    pub payload: Bytes,
+    /// What the payload lacks of a line that is too long.
+    pub whole: Option<Whole>,
+}
+
+/// What is known of a line that was too long to keep.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Whole {
+    /// Its bytes, without line feed.
+    pub len: u64,
+    /// The SHA-256 of all of them.
+    pub sha256: [u8; 32],
+}
+
+/// Why an event will never be stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// It cannot be sent.
+    Event(EventError),
+    /// It was refused.
+    Rejected(Rejection),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(error) => error.fmt(f),
+            Self::Rejected(rejection) => rejection.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Reason {}
+
+impl fmt::Display for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} (position {}", self.number, self.position)?;
+        if let Some(subject) = &self.subject {
+            write!(f, ", subject {subject}")?;
+        }
+        if let Some(id) = &self.id {
+            write!(f, ", id {id}")?;
+        }
+        write!(f, "): {}", self.reason)
+    }
+}

@@ -1,0 +1,461 @@
+//! The pipeline: records in, messages out, outcomes in, watermark out. It has no socket, no clock and no file.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::time::Duration;
+
+use super::counts::Counts;
+use super::dead_letter::{DeadLetter, Reason, Whole};
+use super::error::EventError;
+use super::fingerprint::Fingerprint;
+use super::histogram::Histogram;
+use super::input::Input;
+use super::mapper::Mapper;
+use super::record::{Oversize, Record};
+use super::ring::{Entry, Line, Ring, State};
+use super::verdict::Verdict;
+use crate::jetstream::{Message, Outcome};
+use crate::time::Instant;
+
+/// Where a run begins, as the checkpoint tells.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Start {
+    /// The offset of the first byte that is read.
+    pub position: u64,
+    /// How many lines are before it.
+    pub lines: u64,
+    /// The sequence after which the stream can hold events from here on. Without a checkpoint it is the stream's last one.
+    pub read_from: u64,
+    /// The fingerprint of the bytes before the position, where one is kept.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// How much a pipeline holds, and how often its watermark is committed. Start from the defaults.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PipelineOptions {
+    /// A commit is due when the watermark has passed this many records since the last one.
+    pub batch_events_max: u64,
+    /// A commit is due when the watermark has passed this many bytes of input since the last one.
+    pub batch_bytes_max: u64,
+    /// A commit is due when the watermark moved this long ago.
+    pub batch_age_max: Duration,
+    /// Whether there is a place for dead letters. Without one the first event that needs it stops the pipeline.
+    pub dead_letters: bool,
+    /// Records held at most: twice what the publisher's window takes, or more.
+    pub records_max: usize,
+    /// Bytes of input between the watermark and the last record at most, before no further record is taken.
+    pub bytes_max: u64,
+    /// How many records after the last known duplicate an earlier run can have sent: its window and this one's, or more.
+    pub replay_max: u64,
+}
+
+/// The pipeline. Records go in, in the order of their input; each is exactly one of stored, duplicate, dead, skipped or
+/// pending; the watermark is the end of the last record before which nothing is pending.
+///
+/// Whoever drives it repeats: give it records while it [has room](Self::has_room); hand every
+/// [message](Self::poll_message) to the publisher and tell it so; tell it the outcomes; write its
+/// [dead letters](Self::poll_dead_letter) and tell it so; write its [commits](Self::poll_commit) and tell it so. It ends
+/// when the input has ended and the pipeline [is settled](Self::is_settled), or when it [has stopped](Self::stop).
+///
+/// ```
+/// use natsink::jetstream::Outcome;
+/// use natsink::sink::{Format, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Record, Start, Template, TemplateKind};
+/// use natsink::time::Instant;
+///
+/// let subject = Template::new("orders.events", TemplateKind::Subject)?;
+/// let mapper = Mapper::new(MapperOptions::new("shop", Input::named("example"), Format::Lines, subject))?;
+/// let mut pipeline = Pipeline::new(mapper, PipelineOptions::default(), Start::default());
+///
+/// pipeline.handle_record(Record { line: "hello".into(), position: 0, end: 6, number: 1, read_at: Instant::ZERO });
+/// let (tag, message) = pipeline.poll_message().expect("one record waits");
+/// drop(message); // to the publisher, which takes it
+/// pipeline.handle_sent(tag);
+/// pipeline.handle_outcome(tag, &Outcome::Stored { seq: 17 }, Instant::ZERO);
+///
+/// assert_eq!(pipeline.position(), 6);
+/// let commit = pipeline.take_commit().expect("the watermark has moved");
+/// assert_eq!((commit.position, commit.read_from), (6, 0));
+/// pipeline.handle_committed(&commit);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pipeline {
+    mapper: Mapper,
+    options: PipelineOptions,
+    start: Start,
+    ring: Ring,
+    /// The tag of the next record to send.
+    next_to_send: u64,
+    /// The record that the mapper holds ready.
+    prepared: Option<u64>,
+    letters: VecDeque<DeadLetter>,
+    stop: Option<Box<DeadLetter>>,
+    counts: Counts,
+    latency: Histogram,
+    /// Where the next record begins.
+    read_to: u64,
+    watermark: Watermark,
+    committed: Watermark,
+    /// Since when the watermark is ahead of what is committed.
+    ahead_since: Option<Instant>,
+    committing: bool,
+    /// The highest sequence before the watermark, in the order of the input.
+    seq_max: u64,
+    /// Records below this tag may have been sent by an earlier run.
+    replay_end: u64,
+}
+
+/// The end of the last record before which nothing is pending.
+#[derive(Clone, Copy, Debug)]
+struct Watermark {
+    position: u64,
+    lines: u64,
+    records: u64,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// What a checkpoint is to hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Commit {
+    /// The offset at which the next run starts.
+    pub position: u64,
+    /// How many lines are before it.
+    pub lines: u64,
+    /// The sequence after which the stream can hold events from there on.
+    pub read_from: u64,
+    /// The fingerprint of the bytes before the position, where one is kept.
+    pub fingerprint: Option<Fingerprint>,
+    /// Records since the last commit.
+    pub records: u64,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            batch_events_max: 2000,
+            batch_bytes_max: 4 * 1024 * 1024,
+            batch_age_max: Duration::from_millis(50),
+            dead_letters: false,
+            records_max: 16 * 1024,
+            bytes_max: 8 * 1024 * 1024,
+            replay_max: 128 * 1024,
+        }
+    }
+}
+
+impl Pipeline {
+    /// A pipeline that begins at `start` of the mapper's input.
+    pub fn new(mapper: Mapper, options: PipelineOptions, start: Start) -> Self {
+        let watermark = Watermark::at(&start, 0);
+        Self {
+            mapper,
+            options,
+            start,
+            ring: Ring::new(),
+            next_to_send: 0,
+            prepared: None,
+            letters: VecDeque::new(),
+            stop: None,
+            counts: Counts::default(),
+            latency: Histogram::new(),
+            read_to: start.position,
+            watermark,
+            committed: watermark,
+            ahead_since: None,
+            committing: false,
+            seq_max: 0,
+            replay_end: options.replay_max,
+        }
+    }
+
+    /// Goes on with another input. Counts and latencies go on too. Its start counts as committed.
+    ///
+    /// # Panics
+    /// When something of the last input is pending, or a commit is under way.
+    pub fn start_input(&mut self, input: &Input, start: Start) {
+        assert!(self.is_settled() && !self.committing, "an input begins when the one before it is settled");
+        self.mapper.set_input(input);
+        self.prepared = None;
+        self.read_to = start.position;
+        self.start = start;
+        self.replay_end = self.ring.next_tag() + self.options.replay_max;
+        self.watermark = Watermark::at(&start, self.watermark.records);
+        self.committed = self.watermark;
+        self.ahead_since = None;
+    }
+
+    /// Whether a further record is wanted now.
+    pub fn has_room(&self) -> bool {
+        let held = self.read_to - self.watermark.position;
+        self.stop.is_none() && self.ring.len() < self.options.records_max && held < self.options.bytes_max
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Panics
+    /// When it does not begin where the one before it ended.
+    pub fn handle_record(&mut self, record: Record) {
+        let (blank, now) = (self.mapper.format().is_blank(&record.line), record.read_at);
+        let state = if blank { State::Skipped } else { State::Unsent };
+        self.counts.skipped += u64::from(blank);
+        self.push(Line::Record(record), state, now);
+    }
+
+    /// Takes a line that is too long to be one.
+    ///
+    /// # Panics
+    /// When it does not begin where the record before it ended.
+    pub fn handle_oversize(&mut self, line: Oversize) {
+        let now = line.read_at;
+        self.push(Line::Oversize(Box::new(line)), State::Unsent, now);
+    }
+
+    fn push(&mut self, line: Line, state: State, now: Instant) {
+        assert_eq!(line.position(), self.read_to, "a record begins where the one before it ended");
+        self.read_to = line.end();
+        self.counts.read += 1;
+        self.ring.push(Entry { line, state, read_from: None, payload_len: 0 });
+        self.advance(now);
+    }
+
+    /// The next message to send, and its tag; the same one again until [`handle_sent`](Self::handle_sent) is told of it.
+    /// Events that cannot be sent are passed over: they become dead letters, or stop the pipeline.
+    pub fn poll_message(&mut self) -> Option<(u64, Message<'_>)> {
+        loop {
+            if self.stop.is_some() {
+                return None;
+            }
+            let tag = self.next_to_send.max(self.ring.first_tag());
+            self.next_to_send = tag;
+            let entry = self.ring.entry_mut(tag)?;
+            let made = match &entry.line {
+                _ if entry.state != State::Unsent => {
+                    self.next_to_send += 1;
+                    continue;
+                }
+                Line::Record(_) if self.prepared == Some(tag) => break,
+                Line::Record(record) => {
+                    self.mapper.prepare(record).map(|()| self.mapper.mapped(record).payload().len())
+                }
+                Line::Oversize(line) => Err(EventError::TooLong { len: line.len, max: line.len_max }),
+            };
+            match made {
+                Ok(payload_len) => {
+                    entry.payload_len = payload_len;
+                    self.prepared = Some(tag);
+                }
+                Err(error) => self.doom(tag, Reason::Event(error)),
+            }
+        }
+        let tag = self.next_to_send;
+        let Line::Record(record) = &self.ring.entry(tag)?.line else { return None };
+        Some((tag, self.mapper.mapped(record).message()))
+    }
+
+    /// The publisher took the message with this tag.
+    pub fn handle_sent(&mut self, tag: u64) {
+        let read_from = self.read_from(tag);
+        let Some(entry) = self.ring.entry_mut(tag).filter(|entry| entry.state == State::Unsent) else { return };
+        entry.state = State::Sent;
+        entry.read_from = Some(read_from);
+        self.next_to_send = self.next_to_send.max(tag + 1);
+    }
+
+    /// The publisher's answer to the message with this tag. An answer to a record that has one already is ignored.
+    pub fn handle_outcome(&mut self, tag: u64, outcome: &Outcome, now: Instant) {
+        let Some(entry) = self.ring.entry_mut(tag) else { return };
+        if !matches!(entry.state, State::Sent | State::Unsent) {
+            return;
+        }
+        let (seq, duplicate, unverified) = match (Verdict::of(outcome), outcome) {
+            (Verdict::Settled, Outcome::Stored { seq }) => (*seq, false, false),
+            (Verdict::Settled, Outcome::Duplicate { seq, verified }) => (*seq, true, !verified),
+            (Verdict::Dead, Outcome::Rejected(rejection)) => {
+                return self.doom(tag, Reason::Rejected(rejection.clone()));
+            }
+            (Verdict::Stop, Outcome::Rejected(rejection)) => {
+                return self.stop_at(tag, Reason::Rejected(rejection.clone()));
+            }
+            _ => return,
+        };
+        entry.state = State::Stored(seq);
+        self.counts.bytes += entry.payload_len as u64;
+        if let Line::Record(record) = &entry.line {
+            self.latency.record(now.since(record.read_at));
+        }
+        if duplicate {
+            self.counts.duplicate += 1;
+            self.counts.unverified += u64::from(unverified);
+            self.replay_end = self.replay_end.max(tag + self.options.replay_max);
+        } else {
+            self.counts.stored += 1;
+        }
+        self.counts.saw(seq);
+        self.advance(now);
+    }
+
+    /// The next dead letter to write. Its event is pending until
+    /// [`handle_dead_letter_written`](Self::handle_dead_letter_written).
+    pub fn poll_dead_letter(&mut self) -> Option<DeadLetter> {
+        self.letters.pop_front()
+    }
+
+    /// The dead letter of the event with this tag is written, and will be on disk before the next commit is.
+    pub fn handle_dead_letter_written(&mut self, tag: u64, now: Instant) {
+        let Some(entry) = self.ring.entry_mut(tag).filter(|entry| entry.state == State::Doomed) else { return };
+        entry.state = State::Dead;
+        self.counts.dead += 1;
+        self.advance(now);
+    }
+
+    /// The commit that is due at `now`, if one is and none is under way. Dead letters written so far must be on disk
+    /// before it is written.
+    pub fn poll_commit(&mut self, now: Instant) -> Option<Commit> {
+        let records = self.watermark.records - self.committed.records;
+        let bytes = self.watermark.position - self.committed.position;
+        let is_full = records >= self.options.batch_events_max || bytes >= self.options.batch_bytes_max;
+        let is_old = self.poll_timeout().is_some_and(|due| now >= due);
+        if is_full || is_old { self.take_commit() } else { None }
+    }
+
+    /// The commit of all that the watermark has passed, due or not: for the end of a run.
+    pub fn take_commit(&mut self) -> Option<Commit> {
+        if self.committing || self.watermark.position == self.committed.position {
+            return None;
+        }
+        self.committing = true;
+        self.ahead_since = None;
+        // Whatever is pending was sent after the least of these, and what is not sent yet will be.
+        let sent = self.ring.iter().filter_map(|entry| entry.read_from).min();
+        let unsent = self.read_from(self.next_to_send);
+        Some(Commit {
+            position: self.watermark.position,
+            lines: self.watermark.lines,
+            read_from: sent.map_or(unsent, |sent| sent.min(unsent)),
+            fingerprint: self.watermark.fingerprint,
+            records: self.watermark.records - self.committed.records,
+        })
+    }
+
+    /// The commit is durable.
+    pub fn handle_committed(&mut self, commit: &Commit) {
+        assert!(commit.position <= self.watermark.position, "nothing is committed past the watermark");
+        self.committing = false;
+        self.committed.position = commit.position;
+        self.committed.records += commit.records;
+        self.counts.batches += 1;
+    }
+
+    /// When [`poll_commit`](Self::poll_commit) wants to be asked again, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let since = self.ahead_since.filter(|_| !self.committing)?;
+        Some(since + self.options.batch_age_max)
+    }
+
+    /// The watermark: the offset at which the next run starts.
+    pub const fn position(&self) -> u64 {
+        self.watermark.position
+    }
+
+    /// How many lines are before the watermark.
+    pub const fn lines(&self) -> u64 {
+        self.watermark.lines
+    }
+
+    /// Whether nothing that was read is pending.
+    pub fn is_settled(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// The event that stopped the pipeline: it can never be stored as it is, and there is no place for dead letters. It is
+    /// pending, the watermark stays before it, and nothing more is sent; events before it may still be settled.
+    pub fn stop(&self) -> Option<&DeadLetter> {
+        self.stop.as_deref()
+    }
+
+    /// What became of the records so far.
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.counts;
+        let mut seq_max = self.seq_max;
+        for entry in self.ring.iter() {
+            if let State::Stored(seq) = entry.state {
+                counts.inversions += u64::from(seq < seq_max);
+                seq_max = seq_max.max(seq);
+            }
+        }
+        counts.pending = counts.read - counts.stored - counts.duplicate - counts.dead - counts.skipped;
+        counts
+    }
+
+    /// The times from being read to being settled.
+    pub const fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
+    /// The sequence after which the stream can hold the event with this tag, if it is sent now. What an earlier run may
+    /// have sent can be anywhere after that run's own mark; anything else is stored after all that is acked by now.
+    fn read_from(&self, tag: u64) -> u64 {
+        if tag < self.replay_end { self.start.read_from } else { self.counts.last_seq.max(self.start.read_from) }
+    }
+
+    fn doom(&mut self, tag: u64, reason: Reason) {
+        if !self.options.dead_letters {
+            return self.stop_at(tag, reason);
+        }
+        if let Some(letter) = self.letter(tag, reason) {
+            self.letters.push_back(letter);
+        }
+    }
+
+    fn stop_at(&mut self, tag: u64, reason: Reason) {
+        let letter = self.letter(tag, reason);
+        if self.stop.as_ref().is_none_or(|stop| tag < stop.tag) {
+            self.stop = letter.map(Box::new);
+        }
+    }
+
+    /// Takes an event out of what is sent, and tells all that is known of it.
+    fn letter(&mut self, tag: u64, reason: Reason) -> Option<DeadLetter> {
+        let entry = self.ring.entry_mut(tag)?;
+        let attempts = u32::from(entry.state == State::Sent);
+        entry.state = State::Doomed;
+        let (mut subject, mut id) = (None, None);
+        let (payload, whole) = match &entry.line {
+            Line::Record(record) => {
+                // The buffers may hold another record by now.
+                self.prepared = None;
+                let _ = self.mapper.prepare(record);
+                (subject, id) = (self.mapper.subject().map(String::from), self.mapper.id().map(String::from));
+                (record.line.clone(), None)
+            }
+            Line::Oversize(line) => (line.head.clone(), Some(Whole { len: line.len, sha256: line.sha256 })),
+        };
+        let (position, number) = (entry.line.position(), entry.line.number());
+        Some(DeadLetter { tag, position, number, subject, id, reason, attempts, payload, whole })
+    }
+
+    fn advance(&mut self, now: Instant) {
+        while let Some(entry) = self.ring.pop_settled() {
+            if let State::Stored(seq) = entry.state {
+                self.counts.inversions += u64::from(seq < self.seq_max);
+                self.seq_max = self.seq_max.max(seq);
+            }
+            if let Some(fingerprint) = &mut self.watermark.fingerprint {
+                entry.line.mark(fingerprint);
+            }
+            self.watermark.position = entry.line.end();
+            self.watermark.lines = entry.line.number();
+            self.watermark.records += 1;
+            self.ahead_since.get_or_insert(now);
+        }
+    }
+}
+
+impl Watermark {
+    const fn at(start: &Start, records: u64) -> Self {
+        Self { position: start.position, lines: start.lines, records, fingerprint: start.fingerprint }
+    }
+}
