@@ -131,9 +131,10 @@ impl Publisher {
     /// Takes a message whose outcome will come, under this tag, from [`Publisher::poll_outcome`].
     ///
     /// # Errors
-    /// See [`SubmitError`]; nothing was sent then. Unread outcomes count against the window.
+    /// See [`SubmitError`]; nothing was sent then. `Full` also when two windows of outcomes are unread: a caller who
+    /// reads once in every window of submissions never sees that.
     pub fn submit(&mut self, tag: u64, message: &Message<'_>, now: Instant) -> Result<(), SubmitError> {
-        if self.failure.is_none() && self.outcomes.len() >= self.options.in_flight_max {
+        if self.failure.is_none() && self.outcomes.len() >= self.outcomes_max() {
             return Err(SubmitError::Full);
         }
         self.admit(message, now, |_| Owner::Tag(tag)).map(|_| ())
@@ -369,7 +370,7 @@ impl Publisher {
         self.failure.is_some()
             || (self.ledger.len() < self.options.in_flight_max
                 && (self.ledger.is_empty() || self.ledger.bytes_held() < self.options.in_flight_bytes_max)
-                && self.outcomes.len() < self.options.in_flight_max)
+                && self.outcomes.len() < self.outcomes_max())
     }
 
     /// How many messages the window holds at most.
@@ -418,6 +419,11 @@ impl Publisher {
     }
 
     // Inside.
+
+    /// Unread outcomes beyond which no message is taken.
+    fn outcomes_max(&self) -> usize {
+        self.options.in_flight_max.saturating_mul(2)
+    }
 
     pub(super) fn reject_too_large(&mut self, now: Instant) {
         let max = size_max(self.server, &self.check);

@@ -64,7 +64,8 @@ impl Publisher {
     }
 
     /// As [`Publisher::publish`], for callers who do not want a future for each message: the outcome will come,
-    /// under this tag, from [`Publisher::outcomes`].
+    /// under this tag, from [`Publisher::outcomes`]. They must be read: when two windows of them are unread, no more
+    /// messages are taken. A task that both sends and reads is safe when it reads once in every window of sends.
     ///
     /// # Errors
     /// As for [`Publisher::publish`].
