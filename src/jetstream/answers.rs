@@ -54,7 +54,7 @@ impl Publisher {
         if duplicate && !entry.resent && self.options.check_duplicates {
             entry.state = State::Checking { seq };
             if self.options.stream.is_none() {
-                self.read_back_subject = String::from_utf8_lossy(stream).into_owned();
+                self.last_stream = String::from_utf8_lossy(stream).into_owned();
             }
             return self.read_back.ask(ordinal, seq);
         }
@@ -130,8 +130,8 @@ impl Publisher {
             let words = format!("{error}");
             return self.fail(PublisherError::Stream(StreamProblem::PermissionDenied { words }));
         }
-        let stream = stream_name(&self.options, &self.read_back_subject);
-        let read_back_denied = subject == ReadBack::subject(stream);
+        let stream = stream_name(&self.options, &self.last_stream);
+        let read_back_denied = subject == ReadBack::subject(&self.options.api_prefix, stream);
         for ordinal in self.ledger.front()..self.ledger.back() {
             let Some(entry) = self.ledger.entry(ordinal) else { continue };
             match entry.state {

@@ -13,6 +13,8 @@ pub struct PublisherOptions {
     /// The stream that all messages must go to. It is looked up on every link before anything is written, and named
     /// in every message; `None` publishes to whatever stream captures each subject, unchecked.
     pub stream: Option<String>,
+    /// Where JetStream's API is: `$JS.API`, or another for a domain or an imported account.
+    pub api_prefix: String,
     /// Subjects that the stream must capture, `*` where any token may stand.
     pub subjects: Vec<Pattern>,
     /// When the stream was created, where that is known from before. Another value is another stream.
@@ -46,6 +48,7 @@ impl Default for PublisherOptions {
     fn default() -> Self {
         Self {
             stream: None,
+            api_prefix: "$JS.API".into(),
             subjects: Vec::new(),
             created: None,
             acked_seq: 0,

@@ -43,7 +43,7 @@ pub struct Publisher {
     pub(super) lane: Ordered,
     pub(super) check: StreamCheck,
     pub(super) read_back: ReadBack,
-    pub(super) read_back_subject: String,
+    pub(super) last_stream: String,
     acks: Acks,
     outcomes: VecDeque<(u64, Outcome)>,
     outcomes_reader: Option<Waker>,
@@ -92,7 +92,7 @@ impl Publisher {
             lane: Ordered::new(options.backoff),
             check: StreamCheck::new(&options),
             read_back: ReadBack::default(),
-            read_back_subject: String::new(),
+            last_stream: String::new(),
             acks: Acks::default(),
             outcomes: VecDeque::new(),
             outcomes_reader: None,
@@ -209,7 +209,8 @@ impl Publisher {
         if !self.check.is_verified() {
             return;
         }
-        self.read_back.pump(stream_name(&self.options, &self.read_back_subject), &self.reply_root, outbox);
+        let stream = stream_name(&self.options, &self.last_stream);
+        self.read_back.pump(&self.options.api_prefix, stream, &self.reply_root, outbox);
         self.statistics.replayed += self.lane.pump(&mut self.ledger, outbox);
     }
 

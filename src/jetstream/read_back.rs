@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::Value;
@@ -26,7 +27,7 @@ struct Question {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Stored {
     /// A message.
-    Message { subject: alloc::string::String, payload: Vec<u8> },
+    Message { subject: String, payload: Vec<u8> },
     /// Nothing that could be compared: it is gone, or may not be read.
     Nothing,
 }
@@ -42,15 +43,15 @@ impl ReadBack {
     }
 
     /// The subject that questions about this stream are sent to.
-    pub(crate) fn subject(stream: &str) -> alloc::string::String {
-        format!("$JS.API.STREAM.MSG.GET.{stream}")
+    pub(crate) fn subject(api_prefix: &str, stream: &str) -> String {
+        format!("{api_prefix}.STREAM.MSG.GET.{stream}")
     }
 
-    pub(crate) fn pump(&mut self, stream: &str, reply_root: &str, outbox: &mut Outbox) {
+    pub(crate) fn pump(&mut self, api_prefix: &str, stream: &str, reply_root: &str, outbox: &mut Outbox) {
         if self.due.is_empty() {
             return;
         }
-        let subject = Self::subject(stream);
+        let subject = Self::subject(api_prefix, stream);
         let Ok(subject) = Subject::new(&subject) else { return };
         let mut reply = format!("{reply_root}V");
         let root = reply.len();

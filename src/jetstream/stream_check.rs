@@ -49,7 +49,10 @@ impl StreamCheck {
     pub(crate) fn new(options: &PublisherOptions) -> Self {
         Self {
             stream: options.stream.clone(),
-            subject: options.stream.as_ref().map(|stream| format!("$JS.API.STREAM.INFO.{stream}")).unwrap_or_default(),
+            subject: match &options.stream {
+                Some(stream) => format!("{}.STREAM.INFO.{stream}", options.api_prefix),
+                None => String::new(),
+            },
             subjects: options.subjects.clone(),
             created: options.created.clone(),
             info: None,

@@ -2,7 +2,6 @@
 
 mod args;
 mod exit;
-mod latency;
 mod log;
 mod progress;
 mod receipt;

@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use natsink::sink::Histogram;
 
-use super::latency::Latency;
 use super::log;
-use super::receipt::{Receipt, bytes, micros, millis};
+use super::receipt::{Receipt, bytes, micros, micros_of, millis};
 
 /// Between two drawings.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// Draws the line if it is time to. Cheap where it is not.
-    pub(crate) fn draw(&mut self, receipt: &Receipt, latency: &Latency, now: Now) {
+    pub(crate) fn draw(&mut self, receipt: &Receipt, latency: &Histogram, now: Now) {
         let Some(bar) = self.bar.clone() else { return };
         let passed = self.drawn.elapsed();
         if passed < PAUSE {
@@ -83,9 +83,9 @@ impl Progress {
         self.drawn += passed;
     }
 
-    fn line(&self, receipt: &Receipt, latency: &Latency, now: Now) -> String {
+    fn line(&self, receipt: &Receipt, latency: &Histogram, now: Now) -> String {
         let mut line = format!("{} events, {:.0}/s, {} in flight", self.settled, self.events_per_s, now.in_flight);
-        if let (Some(p50), Some(p99)) = (latency.quantile(0.5), latency.quantile(0.99)) {
+        if let (Some(p50), Some(p99)) = (latency.quantile(0.5).map(micros_of), latency.quantile(0.99).map(micros_of)) {
             line += &format!(", acks p50 {} p99 {}", micros(p50), micros(p99));
         }
         line += &format!(", {} duplicate, {} dead", receipt.duplicate, receipt.dead);
@@ -118,10 +118,10 @@ mod tests {
         (receipt.stored, receipt.duplicate, receipt.dead) = (400, 60, 40);
         (receipt.bytes, receipt.position) = (5_000, 4_000);
         progress.measure(&receipt, Duration::from_millis(500));
-        let mut latency = Latency::new();
+        let mut latency = Histogram::new();
         let now = Now { connected: true, in_flight: 7, input_len: None };
         assert_eq!(progress.line(&receipt, &latency, now), "500 events, 1000/s, 7 in flight, 60 duplicate, 40 dead");
-        latency.record(20);
+        latency.record(Duration::from_micros(20));
         let now = Now { connected: false, in_flight: 0, input_len: Some(24_000) };
         assert_eq!(
             progress.line(&receipt, &latency, now),

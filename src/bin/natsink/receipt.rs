@@ -4,11 +4,12 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
+use natsink::sink::Histogram;
 use serde::Serialize;
 
 use super::exit::{Failure, Finish};
-use super::latency::Latency;
 
 /// Counts of one run. When it is over, `read` = `stored` + `duplicate` + `dead` + `pending` + `skipped`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -73,12 +74,13 @@ impl Receipt {
     }
 
     /// Takes the figures of the acks over.
-    pub(crate) fn set_latency(&mut self, latency: &Latency) {
+    pub(crate) fn set_latency(&mut self, latency: &Histogram) {
+        let quantile = |share| latency.quantile(share).map(micros_of);
         self.ack_us = AckMicros {
-            p50: latency.quantile(0.5),
-            p99: latency.quantile(0.99),
-            p999: latency.quantile(0.999),
-            max: latency.max(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: latency.max().map(micros_of),
         };
     }
 
@@ -154,6 +156,11 @@ impl fmt::Display for Receipt {
     }
 }
 
+/// A time in whole microseconds.
+pub(crate) fn micros_of(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Bytes for people.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
@@ -207,9 +214,9 @@ mod tests {
         for seq in [7, 5, 9] {
             receipt.saw_seq(seq);
         }
-        let mut latency = Latency::new();
-        (1..=10).for_each(|micros| latency.record(micros));
-        latency.record(1500);
+        let mut latency = Histogram::new();
+        (1..=10).for_each(|micros| latency.record(Duration::from_micros(micros)));
+        latency.record(Duration::from_micros(1500));
         receipt.set_latency(&latency);
         receipt
     }

@@ -110,6 +110,11 @@ impl Client {
         Ok(Publisher::new(Arc::clone(&self.handle), id))
     }
 
+    /// The moment that this connection's [`Instant`](crate::time::Instant)s count from.
+    pub fn started(&self) -> std::time::Instant {
+        self.handle.shared.at(crate::time::Instant::ZERO)
+    }
+
     /// Where the link stands.
     pub fn link_state(&self) -> LinkState {
         self.handle.shared.lock().link_state()
