@@ -142,6 +142,11 @@ impl Parser {
     }
 
     fn control_line(&self, line: &[u8]) -> Result<Frame, ParseError> {
+        if self.side == Side::Server
+            && let Some(frame) = self.plain_msg(line)
+        {
+            return Ok(frame);
+        }
         let op_len = line.iter().position(|&byte| is_blank(byte)).unwrap_or(line.len());
         let op = OpName::of(&line[..op_len]).filter(|op| op.is_of(self.side));
         match op {
@@ -159,6 +164,21 @@ impl Parser {
             Some(op @ OpName::Ok) => bare(op, line, op_len, FrameOp::Ok),
             None => Err(ParseError::unknown_op(&line[..op_len])),
         }
+    }
+
+    /// A message without reply, written as servers write it: nearly every op that a publisher reads. `None` for anything else,
+    /// right or wrong, which is read word by word.
+    fn plain_msg(&self, line: &[u8]) -> Option<Frame> {
+        let words = line.strip_prefix(b"MSG ")?;
+        let (words, len) = last_number(words)?;
+        let (subject, sid) = last_number(words)?;
+        let len = usize::try_from(len).ok().filter(|&len| len <= self.limits.payload_max)?;
+        if subject.is_empty() || memchr::memchr2(b' ', b'\t', subject).is_some() {
+            return None;
+        }
+        let subject = Span::new(4, 4 + subject.len());
+        let payload = Span::new(line.len() + 2, line.len() + 2 + len);
+        Some(Frame { op: FrameOp::Msg { subject, sid, reply: None, payload }, len: payload.end as usize + 2 })
     }
 
     fn msg(&self, op: OpName, line: &[u8], op_len: usize) -> Result<Frame, ParseError> {
@@ -301,6 +321,24 @@ impl Words {
             words.count += 1;
         }
     }
+}
+
+/// Splits off the number at the end and the one space before it. Nineteen digits cannot overflow; longer ones are left alone.
+fn last_number(words: &[u8]) -> Option<(&[u8], u64)> {
+    let (mut number, mut power) = (0_u64, 1_u64);
+    for (digits, &byte) in words.iter().rev().enumerate() {
+        let value = byte.wrapping_sub(b'0');
+        if value > 9 {
+            let before = words.len() - digits - 1;
+            return (byte == b' ' && digits > 0).then_some((&words[..before], number));
+        }
+        if digits == 19 {
+            return None;
+        }
+        number += u64::from(value) * power;
+        power = power.wrapping_mul(10);
+    }
+    None
 }
 
 /// Everything after the op, blanks at both ends cut away.
