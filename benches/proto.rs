@@ -1,4 +1,5 @@
 //! The wire floor: what an ack costs to read and a message to write.
+#![expect(missing_docs, reason = "what criterion_group makes has none")]
 
 use std::hint::black_box;
 

@@ -18,15 +18,15 @@ struct Recording {
 fn recordings() -> Vec<Recording> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wire");
     let mut recordings = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in fs::read_dir(folder).expect("the recordings are checked in") {
+        let path = entry.expect("the folder can be read").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         let side = match name.rsplit('.').nth(1) {
             Some("client") => Side::Client,
             Some("server") => Side::Server,
             _ => continue,
         };
-        recordings.push(Recording { name, side, bytes: fs::read(&path).unwrap() });
+        recordings.push(Recording { name, side, bytes: fs::read(&path).expect("a recording can be read") });
     }
     assert!(recordings.len() > 10, "the recordings are missing");
     recordings.sort_by(|a, b| a.name.cmp(&b.name));
