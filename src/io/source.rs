@@ -1,0 +1,256 @@
+//! The input: a thread that reads ahead, a bounded distance, and hands over lines.
+
+use core::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::prelude::v1::*;
+use std::thread;
+use std::time::Instant as Clock;
+
+use tokio::sync::mpsc;
+
+use super::lines::{BLOCK_LEN, Block, Cutter, Line, Piece};
+use crate::sink::{Fingerprint, PrefixHash};
+
+/// Blocks read ahead.
+const BLOCKS_MAX: usize = 4;
+
+/// Where a source begins, and what it takes for a line.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SourceOptions {
+    /// The offset of the first byte that is handed over.
+    pub position: u64,
+    /// How many lines are before it.
+    pub lines: u64,
+    /// The longest line, bytes without its line feed.
+    pub line_len_max: usize,
+    /// The moment that the records' times count from: the driver's start.
+    pub epoch: Clock,
+    /// A pipe brings what it brought before: the bytes before the position are read again, must have this fingerprint, and
+    /// are not handed over.
+    pub skip: Option<Fingerprint>,
+}
+
+/// An input that is being read. Dropping it stops the reading; a read that blocks for ever holds no one up.
+///
+/// ```
+/// use natsink::io::{Line, Source, SourceOptions};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let mut source = Source::start(&b"one\ntwo"[..], SourceOptions::new(std::time::Instant::now()))?;
+/// let mut lines = Vec::new();
+/// while source.fill().await? {
+///     while let Some(Line::Record(record)) = source.line() {
+///         lines.push((record.number, record.line));
+///     }
+/// }
+/// assert_eq!(lines, [(1, "one".into()), (2, "two".into())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Source {
+    pieces: mpsc::Receiver<Result<Piece, SourceError>>,
+    block: Option<Block>,
+    /// A line, or a failure, that came before it was asked for.
+    next: Option<Result<Line, SourceError>>,
+}
+
+/// Why an input cannot be read, or not any further.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The file cannot be opened.
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The path is a folder.
+    Directory(PathBuf),
+    /// Reading failed half-way.
+    Read(io::Error),
+    /// The pipe does not bring the bytes again that it brought before the checkpoint was written. Nothing was sent.
+    OtherBytes {
+        /// How many bytes there should be.
+        position: u64,
+    },
+    /// The pipe ended before the position of the checkpoint. Nothing was sent.
+    TooShort {
+        /// How many bytes there should be.
+        position: u64,
+        /// How many there were.
+        len: u64,
+    },
+}
+
+impl SourceOptions {
+    /// From the beginning of the input, lines of 8 MiB at most.
+    pub const fn new(epoch: Clock) -> Self {
+        Self { position: 0, lines: 0, line_len_max: 8 * 1024 * 1024, epoch, skip: None }
+    }
+}
+
+/// Opens a file, or a named pipe, for reading.
+///
+/// # Errors
+/// [`SourceError::Open`] and [`SourceError::Directory`].
+pub fn open(path: &Path) -> Result<File, SourceError> {
+    let failed = |error| SourceError::Open { path: path.into(), error };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(SourceError::Directory(path.into()));
+    }
+    Ok(file)
+}
+
+impl Source {
+    /// Reads a file from the position on.
+    ///
+    /// # Errors
+    /// [`SourceError::Read`] when there can be no thread, or the file cannot be sought.
+    pub fn start_file(mut file: File, options: SourceOptions) -> Result<Self, SourceError> {
+        if options.position > 0 {
+            file.seek(SeekFrom::Start(options.position)).map_err(SourceError::Read)?;
+        }
+        Self::start(file, options)
+    }
+
+    /// Reads whatever can be read. What `reader` gives first is at the position, or, with `skip`, at the beginning.
+    ///
+    /// # Errors
+    /// [`SourceError::Read`] when there can be no thread.
+    pub fn start(reader: impl Read + Send + 'static, options: SourceOptions) -> Result<Self, SourceError> {
+        let (sender, pieces) = mpsc::channel(BLOCKS_MAX);
+        let thread = thread::Builder::new().name("natsink-input".into());
+        thread.spawn(move || read(reader, &options, &sender)).map_err(SourceError::Read)?;
+        Ok(Self { pieces, block: None, next: None })
+    }
+
+    /// The next line, if one has been read. It does not wait: `None` is not the end of the input.
+    pub fn line(&mut self) -> Option<Line> {
+        if let Some(next) = self.next.take() {
+            match next {
+                Ok(line) => return Some(line),
+                failure => self.next = Some(failure),
+            }
+            return None;
+        }
+        loop {
+            if let Some(line) = self.block.as_mut().and_then(Iterator::next) {
+                return Some(line);
+            }
+            match self.pieces.try_recv().ok()? {
+                Ok(Piece::Block(block)) => self.block = Some(block),
+                Ok(Piece::Oversize(line)) => return Some(Line::Oversize(line)),
+                Err(error) => {
+                    self.next = Some(Err(error));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a line, which [`line`](Self::line) then gives; `false` at the end of the input. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// Why there will be no more lines. All that were read before are given first.
+    pub async fn fill(&mut self) -> Result<bool, SourceError> {
+        if let Some(line) = self.line() {
+            self.next = Some(Ok(line));
+        }
+        loop {
+            match self.next.take() {
+                Some(Ok(line)) => {
+                    self.next = Some(Ok(line));
+                    return Ok(true);
+                }
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+            match self.pieces.recv().await {
+                None => return Ok(false),
+                Some(Ok(Piece::Oversize(line))) => self.next = Some(Ok(Line::Oversize(line))),
+                Some(Ok(Piece::Block(mut block))) => {
+                    self.next = block.next().map(Ok);
+                    self.block = Some(block);
+                }
+                Some(Err(error)) => self.next = Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// The reading thread. It ends with the input, with a failure, or when nobody takes what it reads.
+fn read(mut reader: impl Read, options: &SourceOptions, pieces: &mpsc::Sender<Result<Piece, SourceError>>) {
+    if let Some(fingerprint) = options.skip
+        && let Err(error) = skip(&mut reader, options.position, fingerprint)
+    {
+        // Nobody listening is no failure of this thread, here and below.
+        let _ = pieces.blocking_send(Err(error));
+        return;
+    }
+    let mut cutter = Cutter::new(reader, options.position, options.lines, options.line_len_max, options.epoch);
+    loop {
+        let (piece, last) = match cutter.next() {
+            Ok(Some(piece)) => (Ok(piece), false),
+            Ok(None) => return,
+            Err(error) => (Err(SourceError::Read(error)), true),
+        };
+        if pieces.blocking_send(piece).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Reads exactly the bytes before `position` and holds them against the fingerprint.
+fn skip(reader: &mut impl Read, position: u64, expected: Fingerprint) -> Result<(), SourceError> {
+    let mut prefix = PrefixHash::default();
+    let mut block = vec![0; BLOCK_LEN];
+    let mut len = 0;
+    while len < position {
+        let room = usize::try_from(position - len).unwrap_or(usize::MAX).min(block.len());
+        match reader.read(&mut block[..room]) {
+            Ok(0) => return Err(SourceError::TooShort { position, len }),
+            Ok(read) => {
+                prefix.update(&block[..read]);
+                len += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(SourceError::Read(error)),
+        }
+    }
+    if prefix.finish() == expected { Ok(()) } else { Err(SourceError::OtherBytes { position }) }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Directory(path) => write!(f, "cannot read {}: it is a folder", path.display()),
+            Self::Read(error) => write!(f, "cannot read the input any further: {error}"),
+            Self::OtherBytes { position } => {
+                write!(f, "the first {position} bytes are not those that the checkpoint knows; nothing was sent: ")?;
+                f.write_str("pipe the same bytes again, or use another --input-id and checkpoint")
+            }
+            Self::TooShort { position, len } => {
+                write!(f, "the input has {len} bytes, and the checkpoint is at {position}; nothing was sent: ")?;
+                f.write_str("pipe the same bytes again, or use another --input-id and checkpoint")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Open { error, .. } | Self::Read(error) => Some(error),
+            Self::Directory(_) | Self::OtherBytes { .. } | Self::TooShort { .. } => None,
+        }
+    }
+}
