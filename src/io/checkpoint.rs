@@ -67,6 +67,9 @@ pub struct SavedInput {
     pub position: u64,
     /// How many lines are before it.
     pub lines: u64,
+    /// Of a file: a hash of its device, its inode and its first line, as hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Of a file: the SHA-256 of the bytes before the position, at most 4096 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<String>,
@@ -173,6 +176,7 @@ impl SavedInput {
             generation: 0,
             position,
             lines,
+            file: None,
             tail: None,
             fingerprint: fingerprint.map(|fingerprint| format!("{:016x}", fingerprint.to_bits())),
         }
@@ -374,6 +378,7 @@ mod tests {
             generation: 1,
             position: u64::MAX,
             lines: 12,
+            file: Some("00000000000000aa".into()),
             tail: Some("ab".into()),
             fingerprint: None,
         };

@@ -27,7 +27,9 @@ pub struct Segment {
     pub path: PathBuf,
     /// The file, open.
     pub file: File,
-    /// Its identity.
+    /// A hash of its device, its inode and its first line.
+    pub identity: u64,
+    /// The identity that its events have: the one under which it was read first.
     pub input: Input,
     /// The offset of the first byte to read.
     pub position: u64,
@@ -70,6 +72,7 @@ impl Segment {
             generation: self.input.generation(),
             position,
             lines,
+            file: Some(hex(self.identity)),
             tail: Some(self.tail(position)?),
             fingerprint: None,
         })
@@ -80,37 +83,68 @@ impl Segment {
 /// is the file from the checkpoint's position on; where it is not there any more, the rotated file, if the folder has it,
 /// to its end, and then the file that is there now, as a new input.
 ///
+/// The file is recognised by its bytes before the position, not by its inode: inodes are used again at once, and files are
+/// copied. Only where the bytes fit two files, as those of files with one first line do, the identity decides.
+///
 /// # Errors
 /// When a file cannot be read.
 pub fn plan(path: &Path, saved: Option<&SavedInput>) -> Result<Vec<Segment>, SourceError> {
     let file = open(path)?;
     let read = |error| SourceError::Open { path: path.into(), error };
-    let Some(saved) = saved else {
-        let input = Input::file(identity(&file).map_err(read)?);
-        return Ok(vec![Segment::new(path, file, input, Origin::New)]);
+    let identity = identity(&file).map_err(read)?;
+    let new = |file, origin, generation| {
+        let input = Input::file(identity).with_generation(generation);
+        Segment { path: path.into(), file, identity, input, position: 0, lines: 0, origin }
     };
-    let known = saved.input();
-    if recognises(&file, saved).map_err(read)? {
-        return Ok(vec![Segment::resumed(path.into(), file, known, saved, Origin::Resumed)]);
+    let Some(saved) = saved else { return Ok(vec![new(file, Origin::New, 0)]) };
+    let here = likeness(&file, identity, saved).map_err(read)?;
+    if here == Likeness::Same {
+        return Ok(vec![Segment::resumed(path.into(), file, identity, saved, Origin::Resumed)]);
     }
-    let mut segments = Vec::new();
-    if let Some((path, file)) = rotated(path, &file, saved) {
-        segments.push(Segment::resumed(path, file, known, saved, Origin::Rotated));
+    let rotated = rotated(path, &file, saved).filter(|(likeness, ..)| *likeness > here);
+    if rotated.is_none() && here == Likeness::Bytes {
+        return Ok(vec![Segment::resumed(path.into(), file, identity, saved, Origin::Resumed)]);
     }
-    let generation = saved.generation.saturating_add(1);
-    let input = Input::file(identity(&file).map_err(read)?).with_generation(generation);
-    segments.push(Segment::new(path, file, input, Origin::Replaced));
-    Ok(segments)
+    let rotated =
+        rotated.map(|(_, path, file, identity)| Segment::resumed(path, file, identity, saved, Origin::Rotated));
+    let replaced = new(file, Origin::Replaced, saved.generation.saturating_add(1));
+    Ok(rotated.into_iter().chain([replaced]).collect())
 }
 
 impl Segment {
-    fn new(path: &Path, file: File, input: Input, origin: Origin) -> Self {
-        Self { path: path.into(), file, input, position: 0, lines: 0, origin }
+    fn resumed(path: PathBuf, file: File, identity: u64, saved: &SavedInput, origin: Origin) -> Self {
+        let (position, lines) = (saved.position, saved.lines);
+        Self { path, file, identity, input: saved.input(), position, lines, origin }
     }
+}
 
-    fn resumed(path: PathBuf, file: File, input: Input, saved: &SavedInput, origin: Origin) -> Self {
-        Self { path, file, input, position: saved.position, lines: saved.lines, origin }
-    }
+/// How much a file is like the one that the checkpoint knows.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Likeness {
+    /// It is another one.
+    None,
+    /// It has the same bytes before the position.
+    Bytes,
+    /// It has the same identity too.
+    Same,
+}
+
+fn likeness(file: &File, identity: u64, saved: &SavedInput) -> io::Result<Likeness> {
+    let metadata = file.metadata()?;
+    let is_same = saved.file.as_deref() == Some(&*hex(identity));
+    Ok(match saved.position {
+        _ if !metadata.is_file() || metadata.len() < saved.position => Likeness::None,
+        // There are no bytes to compare.
+        0 if !is_same => Likeness::None,
+        0 => Likeness::Same,
+        position if Some(tail(file, position)?) != saved.tail => Likeness::None,
+        _ if is_same => Likeness::Same,
+        _ => Likeness::Bytes,
+    })
+}
+
+fn hex(identity: u64) -> String {
+    format!("{identity:016x}")
 }
 
 /// A hash of what makes this file this file: its device, its inode and its first line.
@@ -170,25 +204,13 @@ impl Read for At<'_> {
     }
 }
 
-/// Whether this is the file that the checkpoint knows. Its inode does not count: inodes are used again at once, and files
-/// are copied. Where nothing of it was read yet there are no bytes to compare, and its identity decides.
-fn recognises(file: &File, saved: &SavedInput) -> io::Result<bool> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() < saved.position {
-        return Ok(false);
-    }
-    if saved.position == 0 {
-        return Ok(Input::file(identity(file)?).name() == saved.name);
-    }
-    Ok(Some(tail(file, saved.position)?) == saved.tail)
-}
-
-/// The file that the checkpoint knows, under another name in the same folder. Among several that could be it the one with
-/// its identity is taken, then the one that was written last.
-fn rotated(path: &Path, current: &File, saved: &SavedInput) -> Option<(PathBuf, File)> {
+/// The file in the same folder that is most like the one that the checkpoint knows; among equals the one that was written
+/// last.
+fn rotated(path: &Path, current: &File, saved: &SavedInput) -> Option<(Likeness, PathBuf, File, u64)> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let here = current.metadata().ok()?;
-    let mut found: Option<(bool, i64, PathBuf, File)> = None;
+    let mut found = None;
+    let mut best = (Likeness::None, i64::MIN);
     for entry in fs::read_dir(parent).ok()?.take(FOLDER_MAX).flatten() {
         // Only regular files are opened: to open a named pipe could wait for ever.
         let Ok(metadata) = entry.metadata() else { continue };
@@ -197,15 +219,14 @@ fn rotated(path: &Path, current: &File, saved: &SavedInput) -> Option<(PathBuf, 
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
-        if !recognises(&file, saved).unwrap_or(false) {
-            continue;
-        }
-        let same = identity(&file).is_ok_and(|identity| Input::file(identity).name() == saved.name);
-        if found.as_ref().is_none_or(|(other, mtime, ..)| (same, metadata.mtime()) > (*other, *mtime)) {
-            found = Some((same, metadata.mtime(), entry.path(), file));
+        let Ok(identity) = identity(&file) else { continue };
+        let likeness = likeness(&file, identity, saved).unwrap_or(Likeness::None);
+        if likeness > Likeness::None && (likeness, metadata.mtime()) > best {
+            best = (likeness, metadata.mtime());
+            found = Some((likeness, entry.path(), file, identity));
         }
     }
-    found.map(|(_, _, path, file)| (path, file))
+    found
 }
 
 impl fmt::Display for Origin {

@@ -1,0 +1,144 @@
+//! The dead-letter file: what a line holds, and that crashes neither tear nor double letters.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use natsink::io::DeadLetterFile;
+use natsink::jetstream::{Outcome, Rejection};
+use natsink::sink::{
+    DeadLetter, Format, Input, Mapper, MapperOptions, Oversize, Pipeline, PipelineOptions, Record, Start, Template,
+    TemplateKind,
+};
+use natsink::time::Instant;
+use serde_json::{Value, json};
+
+/// The letters that a pipeline makes of these lines; well-formed ones are refused by the server.
+fn letters(lines: &[&[u8]]) -> Vec<DeadLetter> {
+    let subject = Template::new("s", TemplateKind::Subject).unwrap();
+    let mapper = Mapper::new(MapperOptions::new("p", Input::named("in"), Format::Json, subject)).unwrap();
+    let mut options = PipelineOptions::default();
+    options.dead_letters = true;
+    let mut pipeline = Pipeline::new(mapper, options, Start::default());
+    let mut position = 0;
+    for (i, line) in lines.iter().enumerate() {
+        let end = position + line.len() as u64 + 1;
+        let number = i as u64 + 1;
+        let line = line.to_vec().into();
+        pipeline.handle_record(Record { line, position, end, number, read_at: Instant::ZERO });
+        position = end;
+    }
+    while let Some(tag) = pipeline.poll_message().map(|(tag, _)| tag) {
+        pipeline.handle_sent(tag);
+        let refused = Rejection::Refused { code: 400, err_code: 10054, description: "too large".into() };
+        pipeline.handle_outcome(tag, &Outcome::Rejected(refused), Instant::ZERO);
+    }
+    let mut letters: Vec<_> = std::iter::from_fn(|| pipeline.poll_dead_letter()).collect();
+    letters.sort_by_key(|letter| letter.position);
+    letters
+}
+
+fn oversize() -> DeadLetter {
+    let subject = Template::new("s", TemplateKind::Subject).unwrap();
+    let mapper = Mapper::new(MapperOptions::new("p", Input::named("in"), Format::Json, subject)).unwrap();
+    let mut options = PipelineOptions::default();
+    options.dead_letters = true;
+    let mut pipeline = Pipeline::new(mapper, options, Start::default());
+    pipeline.handle_oversize(Oversize {
+        position: 0,
+        end: 101,
+        number: 1,
+        read_at: Instant::ZERO,
+        len: 100,
+        len_max: 50,
+        head: "xxxx".into(),
+        sha256: [0xab; 32],
+        mark: 0,
+    });
+    assert!(pipeline.poll_message().is_none());
+    pipeline.poll_dead_letter().unwrap()
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_letter_holds_all_that_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead");
+    let mut file = DeadLetterFile::open(&path, None).unwrap();
+    let at = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+    for letter in letters(&[b"{\"a\":1.50}", b"{\"b\":\"\\u00e9\r", b"\xff"]).iter().chain([&oversize()]) {
+        assert!(file.write(letter, at).unwrap());
+    }
+    file.sync().unwrap();
+    let mut expected = [
+        json!({"position":0,"subject":"s","id":"p|in:0","reason":"refused by the server: too large (400, 10054)",
+            "attempts":1,"at":"2026-01-01T00:00:00.000Z","payload":"{\"a\":1.50}"}),
+        json!({"position":11,"subject":null,"id":null,"reason":"not JSON","attempts":0,
+            "at":"2026-01-01T00:00:00.000Z","payload":"{\"b\":\"\\u00e9\r"}),
+        json!({"position":25,"subject":null,"id":null,"reason":"not UTF-8 from byte 0 of the line on","attempts":0,
+            "at":"2026-01-01T00:00:00.000Z","payload_base64":"/w=="}),
+        json!({"position":0,"subject":null,"id":null,"reason":"the line has 100 bytes, and max_line_bytes is 50",
+            "attempts":0,"at":"2026-01-01T00:00:00.000Z","payload":"xxxx","length":100,"sha256":"ab".repeat(32)}),
+    ];
+    let found = lines(&path);
+    // What exactly is not JSON is told in the words of the JSON reader.
+    assert!(found[1]["reason"].as_str().unwrap().starts_with("not JSON: "));
+    expected[1]["reason"] = found[1]["reason"].clone();
+    assert_eq!(found, expected);
+    let first = fs::read_to_string(&path).unwrap();
+    assert!(first.starts_with(r#"{"position":0,"subject":"s","id":"p|in:0","reason":"#), "{first}");
+}
+
+#[test]
+fn a_torn_line_is_ended_at_every_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead");
+    let [first, second] = &letters(&[b"{\"a\":1}", b"{\"a\":2}"])[..] else { panic!("two letters") };
+    DeadLetterFile::open(&path, None).unwrap().write(first, UNIX_EPOCH).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for len in 0..=whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        let mut file = DeadLetterFile::open(&path, Some(0)).unwrap();
+        file.write(second, UNIX_EPOCH).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["position"], 8, "{len}");
+        let torn = text.lines().count() == 2;
+        assert_eq!(torn, len > 0, "{len}: {text}");
+    }
+}
+
+#[test]
+fn after_a_crash_no_letter_is_written_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead");
+    let all = letters(&[b"{\"a\":1}", b"{", b"\xff", b"{\"a\":4}"]);
+    let mut file = DeadLetterFile::open(&path, None).unwrap();
+    all[..3].iter().for_each(|letter| assert!(file.write(letter, UNIX_EPOCH).unwrap()));
+    drop(file);
+    // The checkpoint is after the first letter.
+    let mut file = DeadLetterFile::open(&path, Some(all[1].position)).unwrap();
+    let written: Vec<bool> = all[1..].iter().map(|letter| file.write(letter, UNIX_EPOCH).unwrap()).collect();
+    assert_eq!(written, [false, false, true]);
+    assert_eq!(lines(&path).len(), 4);
+    // Another input may have other bytes at the same position.
+    let other = letters(&[b"{\"a\":1}", b"]"]).remove(1);
+    assert_eq!(other.position, all[1].position);
+    assert!(file.write(&other, UNIX_EPOCH).unwrap());
+    // A fresh run knows of no crash: each of its letters counts.
+    let mut file = DeadLetterFile::open(&path, None).unwrap();
+    assert!(file.write(&all[1], UNIX_EPOCH).unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = DeadLetterFile::open(folder.path(), None).unwrap_err();
+    assert!(error.to_string().starts_with("cannot open the dead-letter file"), "{error}");
+}
