@@ -1,5 +1,6 @@
 //! The checkpoint file against crashes, other users, other pipelines and damage.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The dead-letter file: what a line holds, and that crashes neither tear nor double letters.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Which file is read after a restart: grown, truncated, replaced, rotated, copied, and the ids that follow from it.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};

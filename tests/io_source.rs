@@ -1,5 +1,6 @@
 //! The input as the run loop sees it: lines ahead of need, within bounds, from files and pipes.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;

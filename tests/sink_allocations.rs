@@ -1,5 +1,6 @@
 //! In a steady state an event costs no memory on its way to the publisher and back.
 #![cfg(feature = "sink")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::alloc::System;
 

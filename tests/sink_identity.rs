@@ -1,5 +1,6 @@
 //! Ids are the same at every replay, and different for different events: properties over hostile positions.
 #![cfg(feature = "sink")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::BTreeSet;
 

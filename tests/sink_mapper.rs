@@ -1,5 +1,6 @@
 //! What becomes of events: subjects, headers and bytes, and the reasons of those that cannot be sent.
 #![cfg(feature = "sink")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The pipeline against a naive twin and a model stream: outcomes in any order, crashes at any moment.
 #![cfg(feature = "sink")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -68,7 +68,8 @@ mod tests {
         let mut before = date(0);
         for days in 1..200_000 {
             let next = date(days);
-            let leap = before.0 % 4 == 0 && (before.0 % 100 != 0 || before.0 % 400 == 0);
+            let divides = |divisor: u64| before.0.is_multiple_of(divisor);
+            let leap = divides(4) && (!divides(100) || divides(400));
             let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
             let expected = match before {
                 (year, 12, 31) => (year + 1, 1, 1),
