@@ -80,7 +80,7 @@ fn arguments_are_counted() {
         let line = format!("MSG{}\r\n", " 1".repeat(found));
         assert_eq!(server(line.as_bytes()), Err(ParseError::Arguments { op: OpName::Msg, found }));
     }
-    for line in ["MSG ax1 2\r\n", "MSG a.1 2\r\n", "MSG  1 2\r\n", "MSG 1\t2\r\n"] {
+    for line in ["MSG ax1 2\r\n", "MSG a.1 2\r\n", "MSG  1 2\r\n", "MSG 1\t2\r\n", "MSG a 1 \r\n"] {
         assert_eq!(server(line.as_bytes()), Err(ParseError::Arguments { op: OpName::Msg, found: 2 }), "{line}");
     }
     for found in [0, 1, 2, 3, 6, 7, 8, 9] {
