@@ -30,11 +30,6 @@ pub(crate) fn draw_above(bar: Option<ProgressBar>) {
     }
 }
 
-/// The run ends, or an event was not delivered.
-pub(crate) fn error(message: impl Display) {
-    write(LogLevel::Error, &message);
-}
-
 /// Something that a person should look at.
 pub(crate) fn warn(message: impl Display) {
     write(LogLevel::Warn, &message);

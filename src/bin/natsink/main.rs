@@ -2,10 +2,15 @@
 
 mod args;
 mod exit;
+mod feed;
+mod link_log;
 mod log;
 mod progress;
 mod receipt;
 mod run;
+mod signals;
+mod store;
+mod verdict;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -95,11 +95,6 @@ impl Receipt {
         };
     }
 
-    /// Events without an outcome, known once the receipt is closed.
-    pub(crate) fn pending(&self) -> u64 {
-        self.pending
-    }
-
     /// Writes the receipt to `path` as one line of JSON. Whoever reads there finds the old file or the new one, whole;
     /// what is no file, such as a pipe or a device, is written to as it is.
     ///

@@ -1,0 +1,91 @@
+//! What a run keeps on disk: the checkpoint and the dead letters, always the letters first.
+
+use std::time::SystemTime;
+
+use natsink::Client;
+use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, Segment, SinkPosition};
+use natsink::sink::{Commit, DeadLetter, Input};
+
+use super::exit::{Code, Failure};
+use super::verdict;
+
+/// The files of a run. A commit takes them to a thread that may wait for the disk, and brings them back.
+pub(crate) struct Store {
+    pub(crate) checkpoint: Option<Kept>,
+    pub(crate) dead_letter: Option<DeadLetterFile>,
+    pub(crate) place: Place,
+}
+
+/// A checkpoint in use, and what stays the same in it.
+pub(crate) struct Kept {
+    pub(crate) file: CheckpointFile,
+    pub(crate) pipeline: String,
+    pub(crate) sink: String,
+    pub(crate) stream: String,
+    pub(crate) created: String,
+}
+
+/// What is read.
+pub(crate) enum Place {
+    File(Segment),
+    /// Stdin; named when the same bytes will be piped again.
+    Pipe(Option<String>),
+}
+
+impl Place {
+    /// The identity of what is read.
+    pub(crate) fn input(&self, client: &Client) -> Input {
+        match self {
+            Self::File(segment) => segment.input.clone(),
+            Self::Pipe(Some(name)) => Input::named(name),
+            Self::Pipe(None) => {
+                Input::run(u64::from_str_radix(&client.run_id(), 16).expect("a run's id is 16 hexadecimal digits"))
+            }
+        }
+    }
+
+    fn saved(&self, commit: &Commit) -> std::io::Result<SavedInput> {
+        match self {
+            Self::File(segment) => segment.saved(commit.position, commit.lines),
+            Self::Pipe(name) => {
+                let name = name.as_deref().unwrap_or_default();
+                Ok(SavedInput::pipe(name, commit.position, commit.lines, commit.fingerprint))
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Whether a commit has anything to do here.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.checkpoint.is_some() || self.dead_letter.is_some()
+    }
+
+    /// Appends a dead letter.
+    pub(crate) fn write(&mut self, letter: &DeadLetter) -> Result<(), Failure> {
+        if let Some(file) = &mut self.dead_letter {
+            file.write(letter, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all dead letters durable, then the commit.
+    pub(crate) fn save(&mut self, commit: &Commit) -> Result<(), Failure> {
+        if let Some(file) = &mut self.dead_letter {
+            file.sync().map_err(|error| verdict::of_dead_letter(&error))?;
+        }
+        let Some(kept) = &mut self.checkpoint else { return Ok(()) };
+        let input = self.place.saved(commit).map_err(|error| {
+            Failure::new(Code::NoInput, "input", format!("cannot read the input again for the checkpoint: {error}"))
+        })?;
+        let sink = SinkPosition {
+            id: kept.sink.clone(),
+            position: commit.position,
+            read_from: commit.read_from,
+            stream: kept.stream.clone(),
+            created: kept.created.clone(),
+        };
+        let checkpoint = Checkpoint { pipeline: kept.pipeline.clone(), input, sinks: vec![sink] };
+        kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))
+    }
+}

@@ -1,0 +1,114 @@
+//! From what went wrong to the exit code and the words for it: what happened, and what to do about it.
+
+use natsink::config::Plan;
+use natsink::connection::{CloseReason, LinkError};
+use natsink::io::{CheckpointError, DeadLetterError, SourceError};
+use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
+use natsink::sink::{DeadLetter, Reason};
+
+use super::exit::{Code, Failure};
+
+/// A publisher that is over.
+pub(crate) fn of_publisher(error: &PublisherError, plan: &Plan) -> Failure {
+    match error {
+        PublisherError::Connection(reason) => of_close(reason),
+        PublisherError::Stream(problem) => of_stream(problem, plan),
+        PublisherError::Exhausted { .. } => Failure::new(Code::Unavailable, "unavailable", error.to_string()),
+        PublisherError::Refused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
+        PublisherError::InboxDenied { .. } => {
+            let help = "allow this user to subscribe to its inbox, or name an allowed one with --inbox-prefix";
+            Failure::new(Code::Permission, "inbox_denied", format!("{error}; {help}"))
+        }
+        error => Failure::new(Code::Unavailable, "closed", error.to_string()),
+    }
+}
+
+/// A connection that is over.
+pub(crate) fn of_close(reason: &CloseReason) -> Failure {
+    let (code, kind) = match reason {
+        CloseReason::AuthRefused(_) => (Code::Permission, "auth"),
+        CloseReason::Incompatible(LinkError::TlsRequired) => (Code::Permission, "tls"),
+        CloseReason::Incompatible(_) => (Code::Config, "incompatible"),
+        _ => (Code::Unavailable, "unavailable"),
+    };
+    Failure::new(code, kind, reason.to_string())
+}
+
+fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
+    let name = &plan.sink.stream;
+    let subject = plan.sink.subject.as_pattern();
+    let (code, kind, help) = match problem {
+        StreamProblem::NotFound { .. } => (
+            Code::Config,
+            "stream_not_found",
+            format!("create it: nats stream add {name} --subjects '{subject}' --defaults"),
+        ),
+        StreamProblem::NotCaptured { subjects, .. } => {
+            let all = [subjects.as_slice(), &[subject]].concat().join(",");
+            (Code::Config, "subject_not_captured", format!("let it: nats stream edit {name} --subjects '{all}'"))
+        }
+        StreamProblem::NoJetStream { server: true } => {
+            (Code::Config, "jetstream_disabled", "enable it with jetstream {} in the server's configuration".into())
+        }
+        StreamProblem::NoJetStream { server: false } => {
+            (Code::Config, "jetstream_disabled", "enable it with jetstream: enabled in the account".into())
+        }
+        StreamProblem::PermissionDenied { .. } => {
+            (Code::Permission, "permission", format!("allow this user to publish to $JS.API.STREAM.INFO.{name}"))
+        }
+        StreamProblem::Recreated { .. } | StreamProblem::Rewound { .. } | StreamProblem::Gone { .. } => {
+            let help = "nothing was sent to it; if that is meant, start over with --from-start";
+            (Code::Fenced, "other_stream", help.into())
+        }
+        _ => (Code::Config, "stream_unusable", format!("see nats stream info {name}")),
+    };
+    Failure::new(code, kind, format!("{problem}; {help}"))
+}
+
+/// An event that stopped the run.
+pub(crate) fn of_event(stop: &DeadLetter) -> Failure {
+    let (code, kind) = match &stop.reason {
+        Reason::Rejected(Rejection::PermissionDenied { .. }) => (Code::Permission, "permission"),
+        Reason::Rejected(Rejection::WrongStream { .. }) => (Code::Config, "wrong_stream"),
+        _ => (Code::Data, "event"),
+    };
+    let mut place = format!("line {}, byte {}", stop.number, stop.position);
+    if let Some(subject) = &stop.subject {
+        place += &format!(", subject {subject}");
+    }
+    if let Some(id) = &stop.id {
+        place += &format!(", id {id}");
+    }
+    let help = "mend it, or name a file for such events with --dead-letter";
+    Failure::new(code, kind, format!("stopped before the event at {place}: {}; {help}", stop.reason))
+}
+
+/// An input that cannot be read.
+pub(crate) fn of_source(error: &SourceError) -> Failure {
+    match error {
+        SourceError::OtherBytes { .. } | SourceError::TooShort { .. } => {
+            Failure::new(Code::Data, "other_input", error.to_string())
+        }
+        error => Failure::new(Code::NoInput, "input", error.to_string()),
+    }
+}
+
+/// A checkpoint that cannot be used or written.
+pub(crate) fn of_checkpoint(error: &CheckpointError) -> Failure {
+    let (code, kind) = match error {
+        CheckpointError::InUse(_) => (Code::Fenced, "checkpoint_in_use"),
+        CheckpointError::Io { .. } => (Code::Io, "checkpoint"),
+        _ => (Code::Config, "checkpoint"),
+    };
+    Failure::new(code, kind, error.to_string())
+}
+
+/// A dead-letter file that cannot be written.
+pub(crate) fn of_dead_letter(error: &DeadLetterError) -> Failure {
+    Failure::new(Code::Io, "dead_letter", error.to_string())
+}
+
+/// A signal before anything was read.
+pub(crate) fn of_signal(signal: u8) -> Failure {
+    Failure::new(Code::Signal(signal), "signal", format!("stopped by signal {signal} before anything was sent"))
+}
