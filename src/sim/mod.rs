@@ -1,1 +1,18 @@
-//! sim.
+//! The world in a box: a model server stricter than the real one, virtual time, and the checks that must hold.
+//!
+//! For tests and fuzzing of this crate; not part of its public promise.
+
+pub mod checks;
+mod peer;
+pub mod scenes;
+mod server;
+mod stream;
+mod verdict;
+mod wire;
+mod world;
+
+pub use server::{ConnectionId, Counts, Server, Violation};
+pub use stream::{Offer, Refusal, Stored, Stream};
+pub use verdict::{Arrival, Late, Script, Verdict};
+pub use wire::Pace;
+pub use world::{Cut, Direction, Draft, Fault, Peaks, Sent, World};
