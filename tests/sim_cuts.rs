@@ -31,7 +31,7 @@ fn judge(world: &World, context: &dyn std::fmt::Debug) {
     checks::at_the_end(world);
     checks::stored_in_order(world, publisher);
     assert_eq!(world.server.streams[0].stored().len(), world.sent.len(), "{context:?}");
-    let statistics = world.session.publisher(publisher).unwrap().statistics();
+    let statistics = world.session.publisher(publisher).expect("it was not removed").statistics();
     assert_eq!((statistics.inversions, statistics.garbled), (0, 0), "{context:?}");
 }
 

@@ -87,7 +87,8 @@ struct Totals {
 
 /// Plays every world there is.
 fn play(scene: Scene) -> Totals {
-    let path = Arc::new(Mutex::new(Path::default()));
+    let shared = Arc::new(Mutex::new(Path::default()));
+    let path = || shared.lock().expect("one thread");
     let mut totals = Totals::default();
     loop {
         let (mut world, publisher) = scenes::with_options(PublisherOptions::stream(scenes::STREAM), 1);
@@ -95,22 +96,22 @@ fn play(scene: Scene) -> Totals {
             world.enqueue(publisher, Draft::numbered(1000, 8));
             assert!(world.settle(Duration::from_secs(1)));
         }
-        let (chooser, mut passes) = (Arc::clone(&path), Passes::default());
+        let (chooser, mut passes) = (Arc::clone(&shared), Passes::default());
         world.server.script(Script::new(move |arrival| {
-            let number = Draft::number(arrival.id).unwrap();
+            let number = Draft::number(arrival.id).expect("messages are numbered");
             match passes.of(number) {
-                pass if pass < PASSES => verdict(chooser.lock().unwrap().choose(6), number, scene),
+                pass if pass < PASSES => verdict(chooser.lock().expect("one thread").choose(6), number, scene),
                 _ => Verdict::Store,
             }
         }));
         for number in 0..scene.messages {
             world.enqueue(publisher, Draft::numbered(number, 8));
         }
-        assert!(world.settle(Duration::from_secs(60)), "{:?}: {world:#?}", path.lock().unwrap());
+        assert!(world.settle(Duration::from_secs(60)), "{:?}: {world:#?}", path());
         // What is late comes at last, and changes nothing.
         world.run(Duration::from_secs(30));
-        judge(&world, scene, &mut totals, &path.lock().unwrap());
-        if !path.lock().unwrap().next() {
+        judge(&world, scene, &mut totals, &path());
+        if !path().next() {
             return totals;
         }
     }
@@ -120,7 +121,7 @@ fn judge(world: &World, scene: Scene, totals: &mut Totals, path: &Path) {
     let context = Context(format!("{path:?}"));
     checks::at_the_end(world);
     let publisher = world.sent[0].publisher;
-    let statistics = world.session.publisher(publisher).unwrap().statistics();
+    let statistics = world.session.publisher(publisher).expect("it was not removed").statistics();
     let rejected = world.sent.iter().filter(|sent| matches!(sent.outcomes[..], [Outcome::Rejected(_)])).count() as u64;
     assert_eq!(statistics.submitted, statistics.stored + statistics.duplicates + statistics.rejected, "{path:?}");
     assert_eq!(statistics.rejected, rejected);

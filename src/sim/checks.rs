@@ -3,9 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::draft::Sent;
 use super::server::Violation;
-use super::stream::Stored;
-use super::world::{Sent, World};
+use super::stream::{Stored, Stream};
+use super::world::World;
 use crate::connection::Limits;
 use crate::jetstream::{Outcome, PublisherOptions};
 use crate::session::PublisherId;
@@ -139,7 +140,7 @@ fn publishers(world: &World) -> Vec<PublisherId> {
     ids
 }
 
-fn stream_of<'a>(world: &'a World, sent: &Sent) -> Option<&'a super::stream::Stream> {
+fn stream_of<'a>(world: &'a World, sent: &Sent) -> Option<&'a Stream> {
     world.server.streams.iter().find(|stream| stream.captures(&sent.draft.subject))
 }
 

@@ -3,6 +3,8 @@
 //! For tests and fuzzing of this crate; not part of its public promise.
 
 pub mod checks;
+mod draft;
+mod fault;
 mod peer;
 pub mod scenes;
 mod server;
@@ -11,8 +13,10 @@ mod verdict;
 mod wire;
 mod world;
 
+pub use draft::{Draft, Sent};
+pub use fault::{Cut, Direction, Fault};
 pub use server::{ConnectionId, Counts, Server, Violation};
 pub use stream::{Offer, Refusal, Stored, Stream};
 pub use verdict::{Arrival, Late, Script, Verdict};
 pub use wire::Pace;
-pub use world::{Cut, Direction, Draft, Fault, Peaks, Sent, World};
+pub use world::{Peaks, World};

@@ -1,13 +1,9 @@
 //! Worlds that many tests begin with.
 
-use alloc::format;
-use alloc::vec::Vec;
-
-use bytes::Bytes;
-
+use super::draft::Draft;
 use super::server::Server;
 use super::stream::Stream;
-use super::world::{Draft, World};
+use super::world::World;
 use crate::jetstream::PublisherOptions;
 use crate::session::PublisherId;
 
@@ -38,24 +34,5 @@ impl World {
     /// The one stream.
     pub fn stream(&mut self) -> &mut Stream {
         &mut self.server.streams[0]
-    }
-}
-
-impl Draft {
-    /// Message `number`, with a payload of at least `len` bytes that no other number has.
-    pub fn numbered(number: usize, len: usize) -> Self {
-        let mut payload = Vec::from(format!("m{number}"));
-        payload.resize(payload.len().max(len), b'.');
-        Self {
-            subject: format!("ord.{}", number % 3),
-            id: format!("id-{number}"),
-            payload: Bytes::from(payload),
-            shared: len >= 8 << 10,
-        }
-    }
-
-    /// The number of a message that [`Draft::numbered`] made.
-    pub fn number(id: &str) -> Option<usize> {
-        id.strip_prefix("id-")?.parse().ok()
     }
 }

@@ -1,13 +1,12 @@
 //! A virtual driver: a session and the model server on virtual time, with everything that can happen between them.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::Waker;
 use core::time::Duration;
 
-use bytes::Bytes;
-
+use super::draft::{Draft, Sent};
+use super::fault::{Cut, Direction, Fault};
 use super::server::{ConnectionId, Server};
 use super::wire::{Pace, Wire};
 use crate::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerAddr, Transmit};
@@ -56,61 +55,6 @@ pub struct World {
     /// How many of `sent` have an outcome.
     settled: usize,
     trace: u64,
-}
-
-/// A message to publish.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Its subject.
-    pub subject: String,
-    /// Its id.
-    pub id: String,
-    /// Its payload.
-    pub payload: Bytes,
-    /// Whether it is handed over without a copy.
-    pub shared: bool,
-}
-
-/// A message that was submitted, or refused at once.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// Through whom.
-    pub publisher: PublisherId,
-    /// What.
-    pub draft: Draft,
-    /// All outcomes that came for it: there must be exactly one in the end.
-    pub outcomes: Vec<Outcome>,
-}
-
-/// Where a link is cut.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Cut {
-    /// In which direction the bytes are counted.
-    pub direction: Direction,
-    /// How many arrive.
-    pub after: u64,
-}
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
-    /// To the server.
-    Up,
-    /// To the client.
-    Down,
-}
-
-/// What can happen, all of a sudden.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// The connection breaks; bytes on their way are lost.
-    Cut,
-    /// Bytes in this direction vanish, and neither side is told.
-    Blackhole(Direction),
-    /// The server does nothing for a while; its socket takes bytes while it has room.
-    Stop(Duration),
-    /// The server dies, and is back after a while with all that it had stored.
-    Restart(Duration),
 }
 
 /// The most that was ever held, for the check that memory is bounded.
