@@ -4,7 +4,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use natsink::sink::{Format, Input, Mapper, MapperOptions, Record, Template, TemplateKind};
+use natsink::jetstream::Outcome;
+use natsink::sink::{
+    Format, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Record, Start, Template, TemplateKind,
+};
 use natsink::time::Instant;
 
 /// A change event of 400 bytes.
@@ -40,5 +43,34 @@ fn map(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, map);
+/// A record all the way: taken, mapped, sent, acked, passed by the watermark.
+fn pipeline(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pipeline");
+    for (name, format, subject) in
+        [("event", Format::Event, "orders.${source.table}.${op}"), ("lines", Format::Lines, "orders.events")]
+    {
+        let mapper = Mapper::new(options(format, subject)).expect("legal options");
+        let mut pipeline = Pipeline::new(mapper, PipelineOptions::default(), Start::default());
+        let line = record(EVENT).line;
+        let mut position = 0;
+        group.throughput(Throughput::Bytes(EVENT.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let end = position + line.len() as u64 + 1;
+                pipeline.handle_record(Record { line: line.clone(), position, end, number: 1, read_at: Instant::ZERO });
+                position = end;
+                let tag = pipeline.poll_message().map(|(tag, message)| (tag, drop(black_box(message))).0);
+                let tag = tag.expect("a record waits");
+                pipeline.handle_sent(tag);
+                pipeline.handle_outcome(tag, &Outcome::Stored { seq: tag + 1 }, Instant::ZERO);
+                if let Some(commit) = pipeline.poll_commit(Instant::ZERO) {
+                    pipeline.handle_committed(&commit);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, map, pipeline);
 criterion_main!(benches);
