@@ -325,10 +325,14 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, CheckpointError> {
         return Err(damaged("its checksum is another one".into()));
     }
     let checkpoint: Checkpoint = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
-    match Input::restore(&checkpoint.input.name, checkpoint.input.generation) {
-        Some(_) => Ok(checkpoint),
-        None => Err(damaged("the name of its input is none".into())),
+    let input = &checkpoint.input;
+    if Input::restore(&input.name, input.generation).is_none() {
+        return Err(damaged("the name of its input is none".into()));
     }
+    if input.kind == InputKind::Pipe && input.position > 0 && input.fingerprint().is_none() {
+        return Err(damaged("it cannot tell whether a pipe brings the same bytes again".into()));
+    }
+    Ok(checkpoint)
 }
 
 impl fmt::Display for CheckpointError {
