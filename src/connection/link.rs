@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use super::inbox::Inbox;
-use super::{ConnectionOptions, Epoch, Outbox};
+use super::{ConnectionOptions, Epoch, Outbox, ServerAddr};
 use crate::proto::{Parser, ParserLimits, Side, encode};
 use crate::time::Instant;
 
@@ -11,8 +11,7 @@ use crate::time::Instant;
 pub(crate) struct Link {
     pub(crate) epoch: Epoch,
     pub(crate) phase: Phase,
-    /// Whether nothing but TLS will do.
-    pub(crate) tls: bool,
+    pub(crate) addr: ServerAddr,
     pub(crate) inbox: Inbox,
     pub(crate) parser: Parser,
     pub(crate) outbox: Outbox,
@@ -57,7 +56,7 @@ pub(crate) enum Pong {
 }
 
 impl Link {
-    pub(crate) fn new(epoch: Epoch, tls: bool, options: &ConnectionOptions, now: Instant) -> Self {
+    pub(crate) fn new(epoch: Epoch, addr: ServerAddr, options: &ConnectionOptions, now: Instant) -> Self {
         let limits = &options.limits;
         let parser_limits = ParserLimits {
             control_line_max: limits.control_line_max,
@@ -67,7 +66,7 @@ impl Link {
         Self {
             epoch,
             phase: Phase::Dialing { deadline: now + options.connect_timeout },
-            tls,
+            addr,
             inbox: Inbox::default(),
             parser: Parser::new(Side::Server, parser_limits),
             outbox: Outbox::new(limits.outbox_max),

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::link::{Link, Phase, Pong};
 use super::servers::Servers;
 use super::subscriptions::{Sid, Subscriptions};
-use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, Transmit};
+use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, ServerAddr, Transmit};
 use crate::proto::{Connect, Frame, FrameOp, Headers, Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
 use crate::rng::Entropy;
 use crate::time::Instant;
@@ -301,6 +301,14 @@ impl Connection {
         }
     }
 
+    /// The server of the present link, from its dial on.
+    pub fn server(&self) -> Option<&ServerAddr> {
+        match &self.state {
+            State::Linked(link) => Some(&link.addr),
+            _ => None,
+        }
+    }
+
     /// Whether publishes can be written.
     pub fn is_up(&self) -> bool {
         matches!(&self.state, State::Linked(link) if link.is_up())
@@ -351,7 +359,7 @@ impl Connection {
         let Some((addr, turn)) = self.servers.take_next() else { return };
         self.last_epoch += 1;
         let epoch = Epoch(self.last_epoch);
-        self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, addr.tls, &self.options, now)));
+        self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, addr.clone(), &self.options, now)));
         self.actions.push_back(Action::Dial { epoch, addr, turn });
     }
 
@@ -444,7 +452,7 @@ impl Connection {
     fn greet(&mut self, info: ServerInfo, deadline: Instant) {
         let now = self.now;
         let State::Linked(link) = &mut self.state else { return };
-        if info.tls_required || link.tls {
+        if info.tls_required || link.addr.tls {
             return self.hang_up(LinkError::TlsRequired, now);
         }
         if !info.headers {

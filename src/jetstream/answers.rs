@@ -7,10 +7,10 @@ use super::ack::PubAck;
 use super::in_flight::State;
 use super::ordered::Pace;
 use super::publisher::{Publisher, stream_name};
-use super::read_back::{ReadBack, Stored};
+use super::read_back::ReadBack;
 use super::stream_check::Facts;
 use super::verdict::{UNLISTED_SENDS_MAX, Verdict};
-use super::{Anomaly, Notice, Outcome, PublisherError, Rejection, StreamProblem, token};
+use super::{Anomaly, Notice, Outcome, PublisherError, Rejection, StoredMessage, StreamProblem, token};
 use crate::proto::ServerError;
 use crate::time::Instant;
 
@@ -112,15 +112,15 @@ impl Publisher {
             }
             return;
         }
-        let outcome = match ReadBack::parse(payload) {
-            Stored::Nothing => Outcome::Duplicate { seq, verified: false },
-            Stored::Message { subject, payload } => {
-                if subject.as_bytes() == self.ledger.subject(entry) && payload == self.ledger.payload(entry) {
-                    Outcome::Duplicate { seq, verified: true }
-                } else {
-                    Outcome::Rejected(Rejection::IdCollision { seq })
-                }
+        let outcome = match StoredMessage::parse(payload) {
+            None => Outcome::Duplicate { seq, verified: false },
+            Some(stored)
+                if stored.subject.as_bytes() == self.ledger.subject(entry)
+                    && stored.payload == self.ledger.payload(entry) =>
+            {
+                Outcome::Duplicate { seq, verified: true }
             }
+            Some(_) => Outcome::Rejected(Rejection::IdCollision { seq }),
         };
         self.settle(ordinal, outcome, now);
     }

@@ -30,7 +30,7 @@ pub struct Session {
     connection: Connection,
     seats: BTreeMap<PublisherId, Seat>,
     subscribers: BTreeMap<Sid, Subscriber>,
-    seats_made: u32,
+    inboxes_made: u32,
     run: u64,
     notices: VecDeque<LinkNotice>,
     state_watchers: Vec<Waker>,
@@ -50,7 +50,7 @@ impl Session {
             connection: Connection::new(options, entropy),
             seats: BTreeMap::new(),
             subscribers: BTreeMap::new(),
-            seats_made: 0,
+            inboxes_made: 0,
             run: entropy.run(),
             notices: VecDeque::new(),
             state_watchers: Vec::new(),
@@ -151,8 +151,8 @@ impl Session {
     /// When the connection is over, or has as many subscriptions as its limit allows.
     pub fn add_publisher(&mut self, options: PublisherOptions, now: Instant) -> Result<PublisherId, SessionError> {
         self.check_open()?;
-        self.seats_made += 1;
-        let number = self.seats_made;
+        self.inboxes_made += 1;
+        let number = self.inboxes_made;
         let reply_root = format!("{}.{number}.", self.connection.inbox_root());
         let inbox = Pattern::new(format!("{reply_root}*")).map_err(SessionError::InboxPrefix)?;
         let sid = self.connection.subscribe(inbox, None).ok_or(SessionError::TooManySubscriptions)?;
@@ -289,6 +289,17 @@ impl Session {
         self.subscribers.insert(sid, Subscriber::new(waiting_max));
         self.wake_driver();
         Ok(sid)
+    }
+
+    /// Subscribes to an inbox for one answer, and gives its subject.
+    ///
+    /// # Errors
+    /// As for [`Session::subscribe`].
+    pub fn add_inbox(&mut self) -> Result<(Sid, String), SessionError> {
+        self.inboxes_made += 1;
+        let subject = format!("{}.{}", self.connection.inbox_root(), self.inboxes_made);
+        let pattern = Pattern::new(subject.as_str()).map_err(SessionError::InboxPrefix)?;
+        Ok((self.subscribe(pattern, None, 1)?, subject))
     }
 
     /// Ends a subscription, and drops what waits for its reader.
@@ -443,8 +454,12 @@ impl Session {
                             seat.publisher.handle_connected(info, now);
                         }
                     }
-                    let server = info.map(|info| info.server_name).unwrap_or_default();
-                    self.note(LinkNotice::Up { server });
+                    // A server without a name calls itself by its id.
+                    let named = info.filter(|info| info.server_name != info.server_id);
+                    let server = named.map(|info| info.server_name).filter(|name| !name.is_empty());
+                    if let Some(addr) = self.connection.server().cloned() {
+                        self.note(LinkNotice::Up { addr, server });
+                    }
                 }
                 Event::Disconnected(cause) => {
                     for seat in self.seats.values_mut() {

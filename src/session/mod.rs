@@ -6,6 +6,6 @@ mod seat;
 mod subscriber;
 
 pub use machine::{PublisherId, Session};
-pub use notice::{LinkNotice, LinkState, SessionError};
+pub use notice::{LinkNotice, LinkState, RequestError, SessionError};
 pub use seat::Ticket;
 pub use subscriber::Received;

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::connection::{CloseReason, LinkError};
+use crate::connection::{CloseReason, LinkError, ServerAddr};
 use crate::proto::{ServerError, SubjectError};
 
 /// Where the link stands.
@@ -25,8 +25,10 @@ pub enum LinkState {
 pub enum LinkNotice {
     /// It is up.
     Up {
-        /// The server's name for itself.
-        server: String,
+        /// Where it leads.
+        addr: ServerAddr,
+        /// The server's name, where it was given one.
+        server: Option<String>,
     },
     /// It was lost.
     Lost(LinkError),
@@ -51,6 +53,39 @@ pub enum SessionError {
     /// The limit on subscriptions is reached.
     TooManySubscriptions,
 }
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// There is no link, or it takes no more at this moment.
+    NoLink,
+    /// Nobody listens to the subject.
+    NoResponders,
+    /// No answer came in time.
+    NoAnswer,
+    /// It could not be asked.
+    Session(SessionError),
+}
+
+impl From<SessionError> for RequestError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLink => f.write_str("there is no connection to ask over"),
+            Self::NoResponders => f.write_str("nobody listens to what was asked"),
+            Self::NoAnswer => f.write_str("no answer came in time"),
+            Self::Session(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
 
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

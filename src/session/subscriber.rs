@@ -15,6 +15,8 @@ pub struct Received {
     pub subject: Bytes,
     /// Where an answer is wanted.
     pub reply: Option<Bytes>,
+    /// The status that stands in the headers: 503 where nobody listens to a request.
+    pub status: Option<u16>,
     /// The payload.
     pub payload: Bytes,
 }
@@ -41,6 +43,7 @@ impl Subscriber {
         self.waiting.push_back(Received {
             subject: Bytes::copy_from_slice(delivery.subject),
             reply: delivery.reply.map(Bytes::copy_from_slice),
+            status: delivery.headers.as_ref().and_then(|headers| headers.status()),
             payload: Bytes::copy_from_slice(delivery.payload),
         });
         woken.extend(self.reader.take());

@@ -72,6 +72,16 @@ const NAME: Escape = Escape::of(b"|.");
 const ORDINAL: Escape = Escape::of(b"|,@");
 const FILE: Escape = Escape::of(b"|,:");
 
+/// What the ids of events of this pipeline begin with that are named by their position in this input; the position
+/// stands behind it.
+pub fn position_id_prefix(pipeline: &str, input: &Input) -> String {
+    let mut prefix = String::new();
+    PIPELINE.append(pipeline, &mut prefix);
+    // Writing to a String cannot fail.
+    let _ = write!(prefix, "|{input}:");
+    prefix
+}
+
 impl Identity {
     /// `events` tells whether lines are change events.
     pub(crate) fn new(pipeline: &str, rule: &IdRule, events: bool, paths: &mut Paths) -> Self {

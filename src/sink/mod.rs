@@ -24,7 +24,7 @@ pub use dead_letter::{DeadLetter, Reason, Whole};
 pub use error::{EventError, RouteError, ValueError};
 pub use fingerprint::{Fingerprint, LineHash, PrefixHash};
 pub use histogram::Histogram;
-pub use identity::{ID_LEN_MAX, IdRule};
+pub use identity::{ID_LEN_MAX, IdRule, position_id_prefix};
 pub use input::Input;
 pub use mapper::{Mapped, Mapper, MapperError, MapperOptions};
 pub use pipeline::{Commit, Pipeline, PipelineOptions, Start};

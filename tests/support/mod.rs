@@ -1,5 +1,5 @@
 //! What the tests stand on: real servers, a raw client, a proxy that breaks links, and an independent reader.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of this")]
 
 pub mod proxy;
 pub mod raw;

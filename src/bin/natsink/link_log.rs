@@ -21,9 +21,10 @@ impl LinkLog {
     pub(crate) fn look(&mut self) {
         for notice in self.client.link_notices() {
             match notice {
-                LinkNotice::Up { server } => {
+                LinkNotice::Up { addr, server } => {
                     self.last = None;
-                    log::info(format_args!("connected to {server}"));
+                    let named = server.map(|name| format!(", server {name}")).unwrap_or_default();
+                    log::info(format_args!("connected to {addr}{named}"));
                 }
                 LinkNotice::Lost(cause) => self.warn("connection lost", &cause),
                 LinkNotice::DialFailed(cause) => self.warn("cannot connect", &cause),

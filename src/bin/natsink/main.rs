@@ -3,6 +3,7 @@
 mod args;
 mod exit;
 mod feed;
+mod fresh_start;
 mod link_log;
 mod log;
 mod progress;

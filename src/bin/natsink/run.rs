@@ -15,6 +15,7 @@ use tokio::time::sleep_until;
 
 use super::exit::{Code, Failure, Finish};
 use super::feed::{Feed, Flow};
+use super::fresh_start;
 use super::link_log::LinkLog;
 use super::log;
 use super::progress::Progress;
@@ -58,6 +59,13 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let stream = verified(plan, &publisher, &mut signals, &mut link_log).await?;
     for warning in &stream.warnings {
         log::warn(format_args!("stream {}: {warning}", stream.name));
+    }
+    if plan.checkpoint.is_some()
+        && saved.is_none()
+        && !plan.from_start
+        && let Some((place, _)) = places.first()
+    {
+        fresh_start::check(plan, &client, &place.input(&client)).await?;
     }
     if let Some(checkpoint) = &mut checkpoint {
         checkpoint.created = stream.created.clone();

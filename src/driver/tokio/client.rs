@@ -4,15 +4,17 @@ use std::future::poll_fn;
 use std::string::String;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use std::vec;
 
 use super::publisher::Publisher;
 use super::shared::Shared;
 use super::task::Driver;
-use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Statistics};
+use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Sid, Statistics};
 use crate::jetstream::PublisherOptions;
+use crate::proto::Subject;
 use crate::rng::Entropy;
-use crate::session::{LinkNotice, LinkState, Session, SessionError};
+use crate::session::{LinkNotice, LinkState, Received, RequestError, Session, SessionError};
 
 /// A handle on one connection to a NATS server, which reconnects by itself. Clones share the connection.
 ///
@@ -45,6 +47,26 @@ pub(super) struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.with(|session, now| session.close(now));
+    }
+}
+
+/// An inbox for one answer.
+struct Inbox<'a> {
+    handle: &'a Handle,
+    sid: Sid,
+    subject: String,
+}
+
+impl<'a> Inbox<'a> {
+    fn new(handle: &'a Handle) -> Result<Self, SessionError> {
+        let (sid, subject) = handle.shared.with(|session, _| session.add_inbox())?;
+        Ok(Self { handle, sid, subject })
+    }
+}
+
+impl Drop for Inbox<'_> {
+    fn drop(&mut self) {
+        self.handle.shared.with(|session, _| session.unsubscribe(self.sid));
     }
 }
 
@@ -153,6 +175,39 @@ impl Client {
     /// The connection's counts.
     pub fn statistics(&self) -> Statistics {
         self.handle.shared.lock().statistics()
+    }
+
+    /// Asks, and waits for one answer.
+    ///
+    /// Dropped while it waits, an answer that still comes is dropped too.
+    ///
+    /// # Errors
+    /// When there is no link, nobody answers, or the connection is over.
+    pub async fn request(
+        &self,
+        subject: Subject<'_>,
+        payload: &[u8],
+        patience: Duration,
+    ) -> Result<Received, RequestError> {
+        let inbox = Inbox::new(&self.handle)?;
+        let reply = Subject::new(&inbox.subject).map_err(|error| SessionError::InboxPrefix(error))?;
+        if !self.handle.shared.with(|session, _| session.publish(subject, Some(reply), payload)) {
+            return Err(RequestError::NoLink);
+        }
+        let answer = poll_fn(|cx| {
+            self.handle.shared.with(|session, _| match session.next_received(inbox.sid, cx.waker()) {
+                Some(received) => Poll::Ready(Ok(received)),
+                None => match session.link_state() {
+                    LinkState::Closed(reason) => Poll::Ready(Err(SessionError::Closed(reason).into())),
+                    _ => Poll::Pending,
+                },
+            })
+        });
+        match tokio::time::timeout(patience, answer).await {
+            Err(_) => Err(RequestError::NoAnswer),
+            Ok(Ok(received)) if received.status == Some(503) => Err(RequestError::NoResponders),
+            Ok(answer) => answer,
+        }
     }
 
     /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
