@@ -92,6 +92,8 @@ pub fn check(document: Option<&Document>, flags: &Flags, environment: &Environme
 /// An unknown level or format.
 pub fn log(flags: &Flags) -> Result<LogPlan, ConfigError> {
     let level = match flags.log.as_deref() {
+        // Who wants quiet wants to hear of failures, and of nothing else unless they say so.
+        None if flags.quiet => LogLevel::Error,
         None | Some("info") => LogLevel::Info,
         Some("error") => LogLevel::Error,
         Some("warn") => LogLevel::Warn,

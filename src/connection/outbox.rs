@@ -173,7 +173,6 @@ impl Transmit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     fn written(transmit: &mut Transmit, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
@@ -212,7 +211,7 @@ mod tests {
     fn room_ends_at_the_bound_and_comes_back() {
         let mut outbox = Outbox::new(10);
         assert!(outbox.has_room());
-        outbox.push(&vec![0; 10]);
+        outbox.push(&[0; 10]);
         assert!(!outbox.has_room());
         outbox.carry_off(&mut Transmit::new());
         assert!(outbox.has_room());

@@ -190,7 +190,7 @@ impl Client {
         patience: Duration,
     ) -> Result<Received, RequestError> {
         let inbox = Inbox::new(&self.handle)?;
-        let reply = Subject::new(&inbox.subject).map_err(|error| SessionError::InboxPrefix(error))?;
+        let reply = Subject::new(&inbox.subject).map_err(SessionError::InboxPrefix)?;
         if !self.handle.shared.with(|session, _| session.publish(subject, Some(reply), payload)) {
             return Err(RequestError::NoLink);
         }
