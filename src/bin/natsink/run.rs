@@ -9,7 +9,7 @@ use natsink::io::{
 };
 use natsink::jetstream::{PublisherOptions, StreamInfo};
 use natsink::proto::Pattern;
-use natsink::sink::{Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Start};
+use natsink::sink::{Fingerprint, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Start};
 use natsink::{Client, Publisher};
 use tokio::time::sleep_until;
 
@@ -185,6 +185,8 @@ fn pipeline_options(plan: &Plan) -> PipelineOptions {
     options.batch_age_max = plan.batch.age_max;
     options.dead_letters = plan.dead_letter.is_some();
     options.records_max = plan.in_flight.events_max.saturating_mul(2);
+    // An earlier run may have had a larger window.
+    options.replay_max = options.replay_max.max(4 * plan.in_flight.events_max as u64);
     options.bytes_max = (plan.in_flight.bytes_max as u64).saturating_mul(2);
     options
 }
@@ -220,12 +222,14 @@ fn places(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Vec<(Place, Start)>
     let saved = saved.map(|saved| &saved.input);
     match &plan.source.input {
         InputPlan::Stdin { input_id } => {
-            let mut start = Start::default();
+            // A named pipe will be read again, and then held against what it brought.
+            let fingerprint = input_id.as_ref().map(|_| Fingerprint::default());
+            let mut start = Start { fingerprint, ..Start::default() };
             if let (Some(saved), Some(name)) = (saved, input_id) {
                 saved.check_pipe(name).map_err(|error| verdict::of_checkpoint(&error))?;
                 start.position = saved.position;
                 start.lines = saved.lines;
-                start.fingerprint = saved.fingerprint();
+                start.fingerprint = saved.fingerprint().or(fingerprint);
             }
             Ok(vec![(Place::Pipe(input_id.clone()), start)])
         }
