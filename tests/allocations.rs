@@ -31,19 +31,20 @@ struct Feed {
 impl Feed {
     async fn publish(&mut self) {
         self.id.clear();
-        write!(self.id, "id-{}", self.number).unwrap();
+        write!(self.id, "id-{}", self.number).expect("right");
         self.number += 1;
         self.headers.clear();
-        self.headers.push("df-key", &self.id).unwrap();
-        let id = MsgId::new(&self.id).unwrap();
-        let message = Message::new(Subject::new("orders.new").unwrap(), &[b'x'; 128]).id(id).headers(&self.headers);
-        let ack = self.publisher.publish(&message).await.unwrap();
+        self.headers.push("df-key", &self.id).expect("right");
+        let id = MsgId::new(&self.id).expect("right");
+        let message =
+            Message::new(Subject::new("orders.new").expect("right"), &[b'x'; 128]).id(id).headers(&self.headers);
+        let ack = self.publisher.publish(&message).await.expect("right");
         self.acks.push_back(ack);
     }
 
     async fn settle(&mut self, left: usize) {
         while self.acks.len() > left {
-            let outcome = self.acks.pop_front().unwrap().await;
+            let outcome = self.acks.pop_front().expect("right").await;
             assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
         }
     }
@@ -76,14 +77,14 @@ impl Feed {
     async fn tagged(&mut self, count: u64) {
         for tag in 0..count {
             self.id.clear();
-            write!(self.id, "tag-{}", self.number).unwrap();
+            write!(self.id, "tag-{}", self.number).expect("right");
             self.number += 1;
-            let id = MsgId::new(&self.id).unwrap();
-            let message = Message::new(Subject::new("orders.new").unwrap(), &[b'x'; 128]).id(id);
-            self.publisher.send(tag, &message).await.unwrap();
+            let id = MsgId::new(&self.id).expect("right");
+            let message = Message::new(Subject::new("orders.new").expect("right"), &[b'x'; 128]).id(id);
+            self.publisher.send(tag, &message).await.expect("right");
             if tag % 1000 == 999 {
                 self.outcomes.clear();
-                self.publisher.outcomes(&mut self.outcomes).await.unwrap();
+                self.publisher.outcomes(&mut self.outcomes).await.expect("right");
             }
         }
         self.publisher.settled().await;
@@ -96,9 +97,9 @@ impl Feed {
 async fn publishing_allocates_nothing_per_message() {
     let server = Server::start(ServerOptions::default());
     Raw::connect(&server.url()).create_stream(json!({"name": "ORDERS", "subjects": ["orders.>"], "storage": "memory"}));
-    let client = natsink::connect(&server.url()).await.unwrap();
-    let publisher = client.publisher(PublisherOptions::stream("ORDERS")).unwrap();
-    publisher.verified().await.unwrap();
+    let client = natsink::connect(&server.url()).await.expect("right");
+    let publisher = client.publisher(PublisherOptions::stream("ORDERS")).expect("right");
+    publisher.verified().await.expect("right");
     let mut feed = Feed {
         publisher,
         headers: HeaderBlock::new(),

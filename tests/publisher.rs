@@ -40,7 +40,7 @@ async fn publish(publisher: &Publisher, id: &str, payload: &str) -> Ack {
 }
 
 async fn publish_to(publisher: &Publisher, subject: &str, id: &str, payload: &str) -> Result<Ack, SubmitError> {
-    let message = Message::new(Subject::new(subject).unwrap(), payload).id(MsgId::new(id).unwrap());
+    let message = Message::new(Subject::new(subject).expect("a subject"), payload).id(MsgId::new(id).expect("an id"));
     within(publisher.publish(&message)).await
 }
 

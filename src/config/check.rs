@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::expand::Environment;
-use super::field::{Desk, Field};
+use super::field::{Desk, Field, MILLIS_MAX};
 use super::flags::Flags;
 use super::nats;
 use super::plan::{BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, PIPELINE_DEFAULT, Plan, SourcePlan};
@@ -20,9 +20,6 @@ pub const LINE_LEN_MAX: u64 = 64 * 1024 * 1024;
 pub const EVENTS_MAX: u64 = 1_000_000;
 /// The most bytes in a batch or in flight.
 pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// The longest time in milliseconds: a day.
-pub(super) const MILLIS_MAX: u64 = 24 * 3600 * 1000;
-
 /// Makes the plan of a run out of a configuration file, if there is one, the flags, which override it, and the
 /// environment: variables in the file, and `NATS_URL`, `NATS_USER` and `NATS_PASSWORD` where neither file nor flags say.
 ///

@@ -11,6 +11,9 @@ use super::error::{ConfigError, ConfigErrorKind, Origin};
 use super::expand::{Environment, expand};
 use super::written::Text;
 
+/// The longest time in milliseconds: a day.
+pub(super) const MILLIS_MAX: u64 = 24 * 3600 * 1000;
+
 /// Where configuration is written: the file, if there is one, and the environment.
 pub(super) struct Desk<'a> {
     pub(super) file: Option<&'a Path>,

@@ -4,9 +4,8 @@ use std::prelude::v1::*;
 use std::time::Duration;
 
 use super::auth;
-use super::check::MILLIS_MAX;
 use super::error::ConfigError;
-use super::field::{Desk, Field};
+use super::field::{Desk, Field, MILLIS_MAX};
 use super::flags::Flags;
 use super::plan::{NatsPlan, RetryPlan};
 use super::written::{Choice, SinkWritten, Text};

@@ -15,6 +15,7 @@ use tokio::time::sleep_until;
 use super::exit::{Code, Failure, Finish};
 use super::link_log::LinkLog;
 use super::log;
+use super::opening;
 use super::progress::{Now, Progress};
 use super::receipt::Receipt;
 use super::signals::Signals;
@@ -261,6 +262,15 @@ impl Feed<'_> {
             }
             _ => Ok(Finish::Stopped),
         }
+    }
+
+    /// Begins to read what the store's place names.
+    pub(crate) fn source(&mut self, start: Start) -> Result<Source, Failure> {
+        let store = self.store.as_ref().expect("no commit is under way between two inputs");
+        if let Place::File(segment) = &store.place {
+            self.input_len = segment.file.metadata().ok().map(|found| found.len());
+        }
+        opening::source(self.plan, &store.place, start, self.client.started())
     }
 
     /// Goes on with another input.

@@ -6,6 +6,7 @@ mod feed;
 mod fresh_start;
 mod link_log;
 mod log;
+mod opening;
 mod progress;
 mod receipt;
 mod run;

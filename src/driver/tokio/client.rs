@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 use std::vec;
 
+use super::handle::Handle;
 use super::publisher::Publisher;
 use super::shared::Shared;
 use super::task::Driver;
@@ -36,18 +37,6 @@ use crate::session::{LinkNotice, LinkState, Received, RequestError, Session, Ses
 #[derive(Clone, Debug)]
 pub struct Client {
     handle: Arc<Handle>,
-}
-
-/// What keeps a session open.
-#[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) shared: Arc<Shared>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.with(|session, now| session.close(now));
-    }
 }
 
 /// An inbox for one answer.

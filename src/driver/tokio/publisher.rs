@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::vec;
 use std::vec::Vec;
 
-use super::client::Handle;
+use super::handle::Handle;
 use crate::jetstream::{
     AckSlot, Message, Notice, Outcome, PublisherError, PublisherStatistics, StreamInfo, SubmitError,
 };
