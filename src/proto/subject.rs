@@ -49,6 +49,13 @@ impl<'a> Subject<'a> {
         Ok(Self(text))
     }
 
+    /// A subject that was checked before.
+    #[cfg(feature = "sink")]
+    pub(crate) fn checked(text: &'a str) -> Self {
+        debug_assert!(Self::new(text).is_ok(), "{text:?} is no subject");
+        Self(text)
+    }
+
     /// The text.
     pub const fn as_str(self) -> &'a str {
         self.0

@@ -266,6 +266,15 @@ impl Mapper {
         Ok(())
     }
 
+    /// The length of the payload that was prepared last, bytes.
+    pub(super) fn payload_len(&self, record: &Record) -> usize {
+        match &self.made.body {
+            Body::Line => record.line.len(),
+            Body::Part(span) => span.len(),
+            Body::Cut => self.made.cut.len(),
+        }
+    }
+
     /// The message of the record that was prepared last.
     pub(super) fn mapped<'a>(&'a self, record: &'a Record) -> Mapped<'a> {
         let made = &self.made;
@@ -282,8 +291,9 @@ impl Mapper {
             Body::Cut => Payload::Slice(&made.cut),
         };
         Mapped {
-            subject: Subject::new(&made.subject).expect("it was checked when it was made"),
-            id: MsgId::new(&made.id).expect("an id is printable ASCII, not empty, and shorter than it may be"),
+            subject: Subject::checked(&made.subject),
+            // Printable ASCII, not empty, and shorter than it may be.
+            id: MsgId::made(&made.id),
             headers: (!headers.is_empty()).then_some(headers),
             payload,
         }

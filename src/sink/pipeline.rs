@@ -237,9 +237,7 @@ impl Pipeline {
                     continue;
                 }
                 Line::Record(_) if self.prepared == Some(tag) => break,
-                Line::Record(record) => {
-                    self.mapper.prepare(record).map(|()| self.mapper.mapped(record).payload().len())
-                }
+                Line::Record(record) => self.mapper.prepare(record).map(|()| self.mapper.payload_len(record)),
                 Line::Oversize(line) => Err(EventError::TooLong { len: line.len, max: line.len_max }),
             };
             match made {

@@ -48,14 +48,14 @@ struct Inbox<'a> {
 
 impl<'a> Inbox<'a> {
     fn new(handle: &'a Handle) -> Result<Self, SessionError> {
-        let (sid, subject) = handle.shared.with(|session, _| session.add_inbox())?;
+        let (sid, subject) = handle.shared.with(|session| session.add_inbox())?;
         Ok(Self { handle, sid, subject })
     }
 }
 
 impl Drop for Inbox<'_> {
     fn drop(&mut self) {
-        self.handle.shared.with(|session, _| session.unsubscribe(self.sid));
+        self.handle.shared.with(|session| session.unsubscribe(self.sid));
     }
 }
 
@@ -82,7 +82,7 @@ impl Client {
     pub async fn connect(options: ConnectionOptions) -> Result<Self, CloseReason> {
         let client = Self::start(options)?;
         poll_fn(|cx| {
-            client.handle.shared.with(|session, _| match session.link_state() {
+            client.handle.shared.with(|session| match session.link_state() {
                 LinkState::Up => Poll::Ready(Ok(())),
                 LinkState::Closed(reason) => Poll::Ready(Err(reason)),
                 LinkState::Dialing | LinkState::Resting => {
@@ -117,7 +117,7 @@ impl Client {
     /// # Errors
     /// When the connection is over, or has as many subscriptions as its limit allows.
     pub fn publisher(&self, options: PublisherOptions) -> Result<Publisher, SessionError> {
-        let id = self.handle.shared.with(|session, now| session.add_publisher(options, now))?;
+        let id = self.handle.shared.with_now(|session, now| session.add_publisher(options, now))?;
         Ok(Publisher::new(Arc::clone(&self.handle), id))
     }
 
@@ -134,7 +134,7 @@ impl Client {
     /// Waits until the link's state has changed from `known`, and gives the new one.
     pub async fn link_changed(&self, known: &LinkState) -> LinkState {
         poll_fn(|cx| {
-            self.handle.shared.with(|session, _| {
+            self.handle.shared.with(|session| {
                 let state = session.link_state();
                 if state == *known {
                     session.watch(cx.waker());
@@ -180,11 +180,11 @@ impl Client {
     ) -> Result<Received, RequestError> {
         let inbox = Inbox::new(&self.handle)?;
         let reply = Subject::new(&inbox.subject).map_err(SessionError::InboxPrefix)?;
-        if !self.handle.shared.with(|session, _| session.publish(subject, Some(reply), payload)) {
+        if !self.handle.shared.with(|session| session.publish(subject, Some(reply), payload)) {
             return Err(RequestError::NoLink);
         }
         let answer = poll_fn(|cx| {
-            self.handle.shared.with(|session, _| match session.next_received(inbox.sid, cx.waker()) {
+            self.handle.shared.with(|session| match session.next_received(inbox.sid, cx.waker()) {
                 Some(received) => Poll::Ready(Ok(received)),
                 None => match session.link_state() {
                     LinkState::Closed(reason) => Poll::Ready(Err(SessionError::Closed(reason).into())),
@@ -202,6 +202,6 @@ impl Client {
     /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
     /// [`Publisher::settled`] first.
     pub fn close(&self) {
-        self.handle.shared.with(|session, now| session.close(now));
+        self.handle.shared.with_now(|session, now| session.close(now));
     }
 }

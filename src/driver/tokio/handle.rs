@@ -12,6 +12,6 @@ pub(super) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.with(|session, now| session.close(now));
+        self.shared.with_now(|session, now| session.close(now));
     }
 }

@@ -15,7 +15,7 @@ use crate::session::{PublisherId, Session, Ticket};
 use crate::time::Instant;
 
 /// Bytes in the outbox beyond which a publish first lets the driver's task run, once.
-const OUTBOX_EASY: usize = 32 << 10;
+const OUTBOX_EASY: usize = 64 << 10;
 
 /// A handle on a publisher. Clones share its window; when the last clone and the last [`Ack`] are dropped, it closes.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.handle.shared.with(|session, _| session.remove_publisher(self.id));
+        self.handle.shared.with(|session| session.remove_publisher(self.id));
     }
 }
 
@@ -59,7 +59,7 @@ impl Publisher {
     /// # Errors
     /// Also when the window is full, or others wait for room.
     pub fn try_publish(&self, message: &Message<'_>) -> Result<Ack, SubmitError> {
-        let slot = self.with(|session, id, now| session.submit_for_ack(id, None, message, now))?;
+        let slot = self.with_now(|session, id, now| session.submit_for_ack(id, None, message, now))?;
         Ok(self.ack(slot))
     }
 
@@ -78,7 +78,7 @@ impl Publisher {
     /// # Errors
     /// Also when the window is full, unread outcomes included, or others wait for room.
     pub fn try_send(&self, tag: u64, message: &Message<'_>) -> Result<(), SubmitError> {
-        self.with(|session, id, now| session.submit(id, None, tag, message, now))
+        self.with_now(|session, id, now| session.submit(id, None, tag, message, now))
     }
 
     /// Waits until a message of ordinary size would be taken, or the publisher is over.
@@ -101,7 +101,7 @@ impl Publisher {
     /// When the publisher is over and all outcomes were read.
     pub async fn outcomes(&self, into: &mut Vec<(u64, Outcome)>) -> Result<usize, PublisherError> {
         poll_fn(|cx| {
-            self.with(|session, id, _| {
+            self.with(|session, id| {
                 let taken = session.take_outcomes(id, into, Some(cx.waker()));
                 match session.publisher(id).and_then(|publisher| publisher.failure()) {
                     _ if taken > 0 => Poll::Ready(Ok(taken)),
@@ -115,7 +115,7 @@ impl Publisher {
 
     /// Moves all outcomes that are there into `into`, and says how many.
     pub fn try_outcomes(&self, into: &mut Vec<(u64, Outcome)>) -> usize {
-        self.with(|session, id, _| session.take_outcomes(id, into, None))
+        self.with(|session, id| session.take_outcomes(id, into, None))
     }
 
     /// Waits until the stream was looked at for the first time.
@@ -124,7 +124,7 @@ impl Publisher {
     /// When the publisher is over: the stream cannot take its messages, or the connection is over.
     pub async fn verified(&self) -> Result<Option<StreamInfo>, PublisherError> {
         poll_fn(|cx| {
-            self.with(|session, id, _| {
+            self.with(|session, id| {
                 let publisher = session.publisher(id);
                 if let Some(error) = publisher.and_then(|publisher| publisher.failure()) {
                     return Poll::Ready(Err(error.clone()));
@@ -142,7 +142,7 @@ impl Publisher {
     /// Waits until no message is in flight, or the publisher is over.
     pub async fn settled(&self) {
         poll_fn(|cx| {
-            self.with(|session, id, _| match session.publisher(id) {
+            self.with(|session, id| match session.publisher(id) {
                 Some(publisher) if publisher.in_flight() > 0 => {
                     session.await_settled(id, cx.waker());
                     Poll::Pending
@@ -155,27 +155,27 @@ impl Publisher {
 
     /// Messages that are not settled.
     pub fn in_flight(&self) -> usize {
-        self.with(|session, id, _| session.publisher(id).map_or(0, |publisher| publisher.in_flight()))
+        self.with(|session, id| session.publisher(id).map_or(0, |publisher| publisher.in_flight()))
     }
 
     /// Why the publisher is over, if it is.
     pub fn failure(&self) -> Option<PublisherError> {
-        self.with(|session, id, _| session.publisher(id).and_then(|publisher| publisher.failure().cloned()))
+        self.with(|session, id| session.publisher(id).and_then(|publisher| publisher.failure().cloned()))
     }
 
     /// The stream as it was when last looked at.
     pub fn stream(&self) -> Option<StreamInfo> {
-        self.with(|session, id, _| session.publisher(id).and_then(|publisher| publisher.stream().cloned()))
+        self.with(|session, id| session.publisher(id).and_then(|publisher| publisher.stream().cloned()))
     }
 
     /// The counts.
     pub fn statistics(&self) -> PublisherStatistics {
-        self.with(|session, id, _| session.publisher(id).map(|publisher| publisher.statistics()).unwrap_or_default())
+        self.with(|session, id| session.publisher(id).map(|publisher| publisher.statistics()).unwrap_or_default())
     }
 
     /// What happened since this was last asked, oldest first; of a long time only the latest.
     pub fn notices(&self) -> vec::IntoIter<Notice> {
-        self.with(|session, id, _| {
+        self.with(|session, id| {
             let mut notices = vec![];
             while let Some(notice) = session.publisher_mut(id).and_then(|publisher| publisher.poll_notice()) {
                 notices.push(notice);
@@ -186,17 +186,22 @@ impl Publisher {
 
     /// Bytes of this connection that wait to be written to the socket.
     pub fn outbox_len(&self) -> usize {
-        self.with(|session, _, _| session.outbox_len())
+        self.with(|session, _| session.outbox_len())
     }
 
     /// Ends the publisher at once: what is not settled is `Unknown`.
     pub fn close(&self) {
-        self.with(|session, id, _| session.close_publisher(id));
+        self.with(|session, id| session.close_publisher(id));
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut Session, PublisherId, Instant) -> R) -> R {
+    fn with_now<R>(&self, act: impl FnOnce(&mut Session, PublisherId, Instant) -> R) -> R {
         let id = self.seat.id;
-        self.seat.handle.shared.with(|session, now| act(session, id, now))
+        self.seat.handle.shared.with_now(|session, now| act(session, id, now))
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Session, PublisherId) -> R) -> R {
+        let id = self.seat.id;
+        self.seat.handle.shared.with(|session| act(session, id))
     }
 
     fn ack(&self, slot: AckSlot) -> Ack {
@@ -221,7 +226,7 @@ impl Future for Ack {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Some(slot) = self.slot else { return Poll::Ready(Outcome::Unknown) };
         let id = self.seat.id;
-        match self.seat.handle.shared.with(|session, _| session.poll_ack(id, slot, cx.waker())) {
+        match self.seat.handle.shared.with(|session| session.poll_ack(id, slot, cx.waker())) {
             Some(outcome) => {
                 self.slot = None;
                 Poll::Ready(outcome)
@@ -234,7 +239,7 @@ impl Future for Ack {
 impl Drop for Ack {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
-            self.seat.handle.shared.with(|session, _| session.give_up_ack(self.seat.id, slot));
+            self.seat.handle.shared.with(|session| session.give_up_ack(self.seat.id, slot));
         }
     }
 }
@@ -264,7 +269,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { publisher, attempt, ticket, eased } = &mut *self;
-        publisher.with(|session, id, now| {
+        publisher.with_now(|session, id, now| {
             if !*eased && session.outbox_len() >= OUTBOX_EASY {
                 *eased = true;
                 cx.waker().wake_by_ref();
@@ -284,7 +289,7 @@ where
 impl<F> Drop for Admission<'_, F> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.publisher.with(|session, id, _| session.leave(id, ticket));
+            self.publisher.with(|session, id| session.leave(id, ticket));
         }
     }
 }

@@ -33,11 +33,16 @@ impl Shared {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the session, then wakes outside the lock whom it left to be woken.
-    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Session, Instant) -> R) -> R {
+    /// Does something with the session at this moment, then wakes outside the lock whom it left to be woken.
+    pub(super) fn with_now<R>(&self, act: impl FnOnce(&mut Session, Instant) -> R) -> R {
         let now = self.now();
+        self.with(|session| act(session, now))
+    }
+
+    /// As [`Shared::with_now`], for what needs no clock.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Session) -> R) -> R {
         let mut session = self.lock();
-        let result = act(&mut session, now);
+        let result = act(&mut session);
         let mut woken = session.pop_woken();
         drop(session);
         while let Some(waker) = woken {

@@ -228,6 +228,6 @@ impl Future for Driver {
 impl Drop for Driver {
     /// A runtime that shuts down drops the task: nobody will move bytes any more, so the session is over.
     fn drop(&mut self) {
-        self.shared.with(|session, now| session.close(now));
+        self.shared.with_now(|session, now| session.close(now));
     }
 }
