@@ -1,6 +1,8 @@
 //! What the tests stand on: real servers, a raw client, a proxy that breaks links, and an independent reader.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of this")]
 
+#[cfg(feature = "cli")]
+pub mod command;
 pub mod proxy;
 pub mod raw;
 pub mod reader;
