@@ -1,6 +1,7 @@
 //! The baseline of scripts/bench: a bare socket that encodes HPUB with an id and matches every ack to its slot.
 //!
-//! No reconnect, no resend buffer, no deadline, no validation: what is left is the server's own limit. Prints one
+//! No reconnect, no resend buffer, no deadline, no validation: what is left is the server's own limit for messages with
+//! an id and the name of the stream they are meant for. Prints one
 //! JSON line with `messages` and `seconds`.
 
 use std::error::Error;
@@ -104,7 +105,7 @@ fn run(socket: &mut TcpStream, options: &Options) -> Result<(), Box<dyn Error>> 
         if enough && sent < options.messages {
             for _ in 0..REFILL.min(usize::try_from(options.messages - sent)?) {
                 let Some(slot) = slots.take() else { break };
-                encode(&mut out, &options.subject, slot, sent, &payload);
+                encode(&mut out, options, slot, sent, &payload);
                 sent += 1;
             }
             socket.write_all(&out)?;
@@ -124,14 +125,17 @@ fn run(socket: &mut TcpStream, options: &Options) -> Result<(), Box<dyn Error>> 
 }
 
 /// `HPUB subject inbox.slot header-length length`, then the headers with the id, then the payload.
-fn encode(out: &mut Vec<u8>, subject: &str, slot: u16, number: u64, payload: &[u8]) {
-    const HEAD: &[u8] = b"NATS/1.0\r\nNats-Msg-Id: raw-";
+/// The headers are those that natsink sends: the server's work per message is part of its limit.
+fn encode(out: &mut Vec<u8>, options: &Options, slot: u16, number: u64, payload: &[u8]) {
+    const HEAD: &[u8] = b"NATS/1.0\r\nNats-Expected-Stream: ";
+    const ID: &[u8] = b"\r\nNats-Msg-Id: raw-";
+    let (subject, stream) = (options.subject.as_bytes(), options.stream.as_bytes());
     let mut id = [0; 20];
     let id = decimal(&mut id, number);
-    let headers = HEAD.len() + id.len() + 4;
+    let headers = HEAD.len() + stream.len() + ID.len() + id.len() + 4;
     let mut digits = [0; 20];
     out.extend_from_slice(b"HPUB ");
-    out.extend_from_slice(subject.as_bytes());
+    out.extend_from_slice(subject);
     out.push(b' ');
     out.extend_from_slice(INBOX.as_bytes());
     out.push(b'.');
@@ -142,6 +146,8 @@ fn encode(out: &mut Vec<u8>, subject: &str, slot: u16, number: u64, payload: &[u
     out.extend_from_slice(decimal(&mut digits, (headers + payload.len()) as u64));
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(HEAD);
+    out.extend_from_slice(stream);
+    out.extend_from_slice(ID);
     out.extend_from_slice(id);
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(payload);
