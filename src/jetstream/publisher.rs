@@ -55,8 +55,9 @@ pub struct Publisher {
     front_out_since: Option<Instant>,
     /// When the watermark last moved, or messages began to be pending.
     moved_at: Instant,
-    /// When the last answer of any kind came on this link.
-    heard_at: Instant,
+    /// Since when something is asked on this link, and nothing of any kind was answered since. A new pass changes
+    /// nothing in it.
+    unheard_since: Option<Instant>,
     last_anomaly: Option<Anomaly>,
     pub(super) last_captured: String,
     seq_max: u64,
@@ -102,7 +103,7 @@ impl Publisher {
             server: Server { max_payload: usize::MAX, jetstream: true },
             front_out_since: None,
             moved_at: Instant::ZERO,
-            heard_at: Instant::ZERO,
+            unheard_since: None,
             last_anomaly: None,
             last_captured: String::new(),
             seq_max: 0,
@@ -222,7 +223,6 @@ impl Publisher {
             return;
         }
         self.server = Server { max_payload: info.max_payload, jetstream: info.jetstream };
-        self.heard_at = now;
         self.check.link_up(now);
         self.ask_again();
         self.reject_too_large(now);
@@ -233,6 +233,7 @@ impl Publisher {
         self.check.link_lost();
         self.lane.link_lost(self.ledger.front());
         self.front_out_since = None;
+        self.unheard_since = None;
     }
 
     /// The connection is over.
@@ -249,7 +250,7 @@ impl Publisher {
         if self.failure.is_some() {
             return;
         }
-        self.heard_at = now;
+        self.unheard_since = None;
         let status = delivery.headers.as_ref().and_then(|headers| headers.status());
         match tail.first() {
             Some(b'I') if tail.len() != token::TOKEN_LEN => self.take_stream_info(tail, status, delivery.payload, now),
@@ -273,19 +274,25 @@ impl Publisher {
 
     /// The socket has taken `transmitted` bytes of this link in all.
     pub fn handle_transmitted(&mut self, transmitted: u64, now: Instant) {
-        if self.front_out_since.is_some() {
+        if self.front_out_since.is_some() && self.unheard_since.is_some() {
             return;
         }
+        let out = self.is_front_out(transmitted);
+        if out {
+            self.front_out_since.get_or_insert(now);
+        }
+        if out || self.check.is_asked() {
+            self.unheard_since.get_or_insert(now);
+        }
+    }
+
+    fn is_front_out(&self, transmitted: u64) -> bool {
         let front = self.ledger.front();
-        let Some(entry) = self.ledger.entry(front) else { return };
-        let out = match entry.state {
+        self.ledger.entry(front).is_some_and(|entry| match entry.state {
             State::Open => self.lane.is_out(&self.ledger, front) && entry.sent_end <= transmitted,
             State::Checking { .. } => self.check.is_verified(),
             State::Settled { .. } => false,
-        };
-        if out {
-            self.front_out_since = Some(now);
-        }
+        })
     }
 
     /// Time has passed.
@@ -305,11 +312,10 @@ impl Publisher {
         if self.lane.is_overtaken(now) {
             self.pass_over(Anomaly::Overtaken, Pace::Soon, now);
         }
-        let Some(since) = self.front_out_since else { return };
-        if self.heard_at.max(since) + self.options.batch_timeout <= now {
+        if self.unheard_since.is_some_and(|since| since + self.options.batch_timeout <= now) {
             self.dead_link = true;
-            self.heard_at = now;
-        } else if since + self.options.send_timeout <= now {
+            self.unheard_since = None;
+        } else if self.front_out_since.is_some_and(|since| since + self.options.send_timeout <= now) {
             self.front_is_silent(now);
         }
     }
@@ -323,11 +329,9 @@ impl Publisher {
             return None;
         }
         let budget = self.options.max_elapsed.filter(|_| !self.ledger.is_empty()).map(|max| self.moved_at + max);
-        let silence = self.front_out_since.map(|since| {
-            let dead = self.heard_at.max(since) + self.options.batch_timeout;
-            dead.min(since + self.options.send_timeout)
-        });
-        [budget, silence, self.lane.timeout(), self.check.timeout()].into_iter().flatten().min()
+        let silence = self.front_out_since.map(|since| since + self.options.send_timeout);
+        let dead = self.unheard_since.map(|since| since + self.options.batch_timeout);
+        [budget, silence, dead, self.lane.timeout(), self.check.timeout()].into_iter().flatten().min()
     }
 
     /// The next outcome of a message submitted under a tag.
@@ -504,6 +508,7 @@ impl Publisher {
         if moved {
             self.moved_at = now;
             self.front_out_since = None;
+            self.unheard_since = None;
         }
         self.lane.settled(ordinal, &self.ledger, moved, now);
     }
@@ -535,6 +540,7 @@ impl Publisher {
         }
         self.ledger.pop_settled(|_| {});
         self.front_out_since = None;
+        self.unheard_since = None;
         self.woken.extend(self.outcomes_reader.take());
     }
 

@@ -39,6 +39,8 @@ enum Standing {
     Down,
     /// The question is to be asked at this moment.
     Due { at: Instant },
+    /// It is time to ask, and the outbox has no room. No timer: room is made by what the socket takes.
+    Waiting,
     /// The question is asked.
     Asked { deadline: Instant },
     /// The stream is as it should be.
@@ -78,6 +80,11 @@ impl StreamCheck {
         self.standing == Standing::Verified
     }
 
+    /// Whether the question is asked and not answered.
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(self.standing, Standing::Asked { .. })
+    }
+
     pub(crate) fn link_up(&mut self, now: Instant) {
         self.standing = if self.stream.is_some() { Standing::Due { at: now } } else { Standing::Verified };
     }
@@ -95,7 +102,7 @@ impl StreamCheck {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         match self.standing {
-            Standing::Down | Standing::Verified => None,
+            Standing::Down | Standing::Waiting | Standing::Verified => None,
             Standing::Due { at } => Some(at),
             Standing::Asked { deadline } => Some(deadline),
         }
@@ -103,16 +110,14 @@ impl StreamCheck {
 
     /// Asks, when it is time to.
     pub(crate) fn pump(&mut self, reply_root: &str, outbox: &mut Outbox, now: Instant) {
-        if let Standing::Asked { deadline } = self.standing
-            && deadline <= now
-        {
-            self.standing = Standing::Due { at: now };
+        match self.standing {
+            Standing::Asked { deadline: at } | Standing::Due { at } if at <= now => self.standing = Standing::Waiting,
+            _ => {}
         }
-        let Standing::Due { at } = self.standing else { return };
-        let Ok(subject) = Subject::new(&self.subject) else { return };
-        if at > now || !outbox.has_room() {
+        if self.standing != Standing::Waiting || !outbox.has_room() {
             return;
         }
+        let Ok(subject) = Subject::new(&self.subject) else { return };
         self.asked += 1;
         let reply = format!("{reply_root}{}", self.tail());
         if let Ok(reply) = Subject::new(&reply) {
