@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerUrl, Transmit};
-use natsink::jetstream::{Message, PublisherOptions, SubmitError};
+use natsink::jetstream::{Message, Outcome, PublisherOptions, Rejection, SubmitError};
 use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
 use natsink::rng::Entropy;
 use natsink::session::{LinkNotice, PublisherId, Session};
@@ -13,11 +13,12 @@ use natsink::time::Instant;
 
 const INFO: &[u8] = b"INFO {\"headers\":true,\"max_payload\":1048576,\"jetstream\":true}\r\n";
 
-/// What the client wrote: where to, and where the answer goes.
+/// What the client wrote: where to, where the answer goes, and the payload.
 #[derive(Clone, Debug)]
 struct Written {
     subject: String,
     reply: String,
+    payload: Vec<u8>,
 }
 
 /// A session, its clock, and a socket whose other end is the test.
@@ -27,6 +28,7 @@ struct Hand {
     epoch: Epoch,
     parser: Parser,
     read: Vec<u8>,
+    seen: Vec<Outcome>,
 }
 
 impl Hand {
@@ -35,7 +37,8 @@ impl Hand {
         let mut session = Session::new(ConnectionOptions::new(vec![addr]), &Entropy::new([7; 32]));
         let publisher = session.add_publisher(options, Instant::ZERO).unwrap();
         let parser = Parser::new(Side::Client, ParserLimits::default());
-        let mut hand = Self { session, now: Instant::ZERO, epoch: Epoch::default(), parser, read: Vec::new() };
+        let mut hand =
+            Self { session, now: Instant::ZERO, epoch: Epoch::default(), parser, read: Vec::new(), seen: Vec::new() };
         hand.connect();
         (hand, publisher)
     }
@@ -88,8 +91,9 @@ impl Hand {
         let mut all = Vec::new();
         while let Some(frame) = self.parser.frame(&self.read).unwrap() {
             let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-            if let Op::Pub { subject, reply, .. } | Op::HPub { subject, reply, .. } = frame.op(&self.read) {
-                all.push(Written { subject: text(Some(subject)), reply: text(reply) });
+            if let Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } = frame.op(&self.read)
+            {
+                all.push(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() });
             }
             self.read.drain(..frame.len);
         }
@@ -118,6 +122,19 @@ impl Hand {
         self.session.submit(publisher, None, 0, &message, self.now)
     }
 
+    fn outcomes(&mut self, publisher: PublisherId) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        self.session.take_outcomes(publisher, &mut outcomes, None);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// All outcomes since the beginning.
+    fn outcomes_so_far(&mut self, publisher: PublisherId) -> &[Outcome] {
+        let new = self.outcomes(publisher);
+        self.seen.extend(new);
+        &self.seen
+    }
+
     /// Why links were lost since this was last asked.
     fn lost(&mut self) -> Vec<LinkError> {
         std::iter::from_fn(|| self.session.poll_notice())
@@ -138,7 +155,7 @@ impl Hand {
 
 fn info(subjects: &str) -> String {
     format!(
-        r#"{{"config":{{"name":"ORD","subjects":["{subjects}"],"num_replicas":1}},"created":"2026-01-01T00:00:00Z","state":{{"last_seq":9}}}}"#
+        r#"{{"config":{{"name":"ORD","subjects":["{subjects}"],"num_replicas":1}},"created":"2026-01-01T00:00:00Z","state":{{"last_seq":99}}}}"#
     )
 }
 
@@ -205,4 +222,85 @@ fn any_answer_keeps_a_link() {
     }
     assert_eq!(hand.lost(), []);
     assert_eq!(hand.session.publisher(publisher).unwrap().failure(), None);
+}
+
+#[test]
+fn a_passing_error_is_no_verdict_on_a_duplicate() {
+    for error in [
+        r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#,
+        r#"{"error":{"code":429,"err_code":10167,"description":"too many requests"}}"#,
+    ] {
+        let (mut hand, publisher) = verified(stream());
+        hand.submit(publisher, "ord.1", "a", "mine").unwrap();
+        let sent = hand.written().remove(0);
+        hand.answer(&sent, r#"{"stream":"ORD","seq":3,"duplicate": true}"#);
+        let asked = hand.written().remove(0);
+        hand.answer(&asked, error);
+        assert_eq!(hand.outcomes(publisher), [], "{error}");
+        let mut patience = 100;
+        while hand.outcomes_so_far(publisher).is_empty() {
+            patience -= 1;
+            assert!(patience > 0, "it is not asked again: {error}");
+            for asked in hand.pass(Duration::from_millis(100)) {
+                match asked.subject.as_str() {
+                    "$JS.API.STREAM.INFO.ORD" => hand.answer(&asked, &info("ord.>")),
+                    "$JS.API.STREAM.MSG.GET.ORD" => {
+                        hand.answer(&asked, r#"{"message":{"subject":"ord.1","seq":3,"data":"b3RoZXI="}}"#);
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        }
+        assert_eq!(hand.seen, [Outcome::Rejected(Rejection::IdCollision { seq: 3 })]);
+    }
+}
+
+#[test]
+fn one_id_for_two_messages_is_a_collision_after_a_reconnect_too() {
+    let (mut hand, publisher) = verified(stream());
+    hand.submit(publisher, "ord.1", "a", "first").unwrap();
+    let probe = hand.written().remove(0);
+    hand.answer(&probe, r#"{"stream":"ORD","seq":10}"#);
+    hand.submit(publisher, "ord.1", "b", "one").unwrap();
+    hand.submit(publisher, "ord.1", "b", "two").unwrap();
+    assert_eq!(hand.written().len(), 2);
+    hand.session.handle_disconnected(hand.epoch, LinkError::Closed { hint: None }, hand.now);
+    hand.connect();
+    hand.verify("ord.>");
+    let one = hand.written().remove(0);
+    hand.answer(&one, r#"{"stream":"ORD","seq":11,"duplicate": true}"#);
+    let two = hand.written().remove(0);
+    assert_eq!(two.payload, b"two");
+    hand.answer(&two, r#"{"stream":"ORD","seq":11,"duplicate": true}"#);
+    let asked = hand.written().remove(0);
+    assert_eq!(asked.subject, "$JS.API.STREAM.MSG.GET.ORD");
+    hand.answer(&asked, r#"{"message":{"subject":"ord.1","seq":11,"data":"b25l"}}"#);
+    let outcomes = hand.outcomes(publisher);
+    assert_eq!(outcomes[1], Outcome::Duplicate { seq: 11, verified: true });
+    assert_eq!(outcomes[2], Outcome::Rejected(Rejection::IdCollision { seq: 11 }));
+}
+
+#[test]
+fn a_message_is_never_held_against_another_stream() {
+    let (mut hand, publisher) = Hand::new(PublisherOptions::default());
+    hand.submit(publisher, "a.1", "a", "probe").unwrap();
+    let probe = hand.written().remove(0);
+    hand.answer(&probe, r#"{"stream":"A","seq":10}"#);
+    hand.submit(publisher, "a.1", "b", "b").unwrap();
+    hand.submit(publisher, "b.1", "c", "c").unwrap();
+    let written = hand.written();
+    let ack = |sent: &Written, stream: &str| {
+        let payload = format!(r#"{{"stream":"{stream}","seq":3,"duplicate": true}}"#);
+        format!("MSG {} 1 {}\r\n{payload}\r\n", sent.reply, payload.len())
+    };
+    // Both answers come with one read.
+    let both = ack(&written[0], "A") + &ack(&written[1], "B");
+    hand.say(both.as_bytes());
+    for asked in hand.written() {
+        assert_eq!(asked.subject, "$JS.API.STREAM.MSG.GET.A");
+        hand.answer(&asked, r#"{"message":{"subject":"a.1","seq":3,"data":"Yg=="}}"#);
+    }
+    let outcomes = hand.outcomes(publisher);
+    assert!(outcomes.contains(&Outcome::Duplicate { seq: 3, verified: true }), "{outcomes:?}");
+    assert!(outcomes.contains(&Outcome::Duplicate { seq: 3, verified: false }), "{outcomes:?}");
 }

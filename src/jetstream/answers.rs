@@ -50,19 +50,34 @@ impl Publisher {
     }
 
     fn take_stored(&mut self, ordinal: u64, stream: &[u8], seq: u64, duplicate: bool, now: Instant) {
-        let Some(entry) = self.ledger.entry_mut(ordinal) else { return };
-        if duplicate && !entry.resent && self.options.check_duplicates {
-            entry.state = State::Checking { seq };
-            if self.options.stream.is_none() {
-                self.last_stream = String::from_utf8_lossy(stream).into_owned();
+        let Some(entry) = self.ledger.entry(ordinal) else { return };
+        // A message that was sent before can still be another one's duplicate: then that one's sequence is known.
+        let is_doubtful = !entry.resent || seq <= self.seq_max;
+        let verified = !is_doubtful;
+        if duplicate && is_doubtful && self.options.check_duplicates && self.can_read_back(stream) {
+            if let Some(entry) = self.ledger.entry_mut(ordinal) {
+                entry.state = State::Checking { seq };
             }
             return self.read_back.ask(ordinal, seq);
         }
         let outcome = match duplicate {
             false => Outcome::Stored { seq },
-            true => Outcome::Duplicate { seq, verified: entry.resent },
+            true => Outcome::Duplicate { seq, verified },
         };
         self.settle(ordinal, outcome, now);
+    }
+
+    /// Whether messages of this stream can be read back now: where no stream is named, of one at a time.
+    fn can_read_back(&mut self, stream: &[u8]) -> bool {
+        if self.options.stream.is_some() || self.last_stream.as_bytes() == stream {
+            return true;
+        }
+        let checking = |ordinal| self.ledger.entry(ordinal).is_some_and(|entry| entry.state.is_checking());
+        if (self.ledger.front()..self.ledger.back()).any(checking) {
+            return false;
+        }
+        self.last_stream = String::from_utf8_lossy(stream).into_owned();
+        true
     }
 
     fn take_refusal(&mut self, ordinal: u64, code: u16, err_code: u16, description: String, now: Instant) {
@@ -105,10 +120,11 @@ impl Publisher {
         let Some(ordinal) = ReadBack::ordinal(tail, self.ledger.front()) else { return };
         let Some(entry) = self.ledger.entry(ordinal) else { return };
         let State::Checking { seq } = entry.state else { return };
-        if status == Some(503) {
-            // No leader: all are asked again when the stream was looked at again. The first to say so is enough.
+        if let Some(anomaly) = passing(status, payload) {
+            // All are asked again after the pause. The first to say so is enough.
             if !self.lane.is_paused() {
-                self.pass_over(Anomaly::NoResponders, Pace::Slowly, now);
+                self.pass_over(anomaly, Pace::Slowly, now);
+                self.ask_again();
             }
             return;
         }
@@ -148,4 +164,14 @@ impl Publisher {
             }
         }
     }
+}
+
+/// Why a stored message cannot be read just now; `None` for an answer that stands.
+fn passing(status: Option<u16>, payload: &[u8]) -> Option<Anomaly> {
+    if status == Some(503) {
+        return Some(Anomaly::NoResponders);
+    }
+    let Some(PubAck::Refused { code, err_code, description }) = PubAck::parse(payload) else { return None };
+    let passes = matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly);
+    passes.then_some(Anomaly::Refused { code, err_code, description })
 }

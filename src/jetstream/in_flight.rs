@@ -64,6 +64,12 @@ pub(crate) enum State {
     Settled { seq: Option<u64> },
 }
 
+impl State {
+    pub(crate) fn is_checking(self) -> bool {
+        matches!(self, Self::Checking { .. })
+    }
+}
+
 /// The parts of a message on the wire.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {

@@ -60,7 +60,8 @@ pub struct Publisher {
     unheard_since: Option<Instant>,
     last_anomaly: Option<Anomaly>,
     pub(super) last_captured: String,
-    seq_max: u64,
+    /// The highest sequence before the watermark.
+    pub(super) seq_max: u64,
     first_stored_seq: Option<u64>,
     pub(super) acked_seq: u64,
     dead_link: bool,
@@ -210,8 +211,10 @@ impl Publisher {
         if !self.check.is_verified() {
             return;
         }
-        let stream = stream_name(&self.options, &self.last_stream);
-        self.read_back.pump(&self.options.api_prefix, stream, &self.reply_root, outbox);
+        if !self.lane.is_paused() {
+            let stream = stream_name(&self.options, &self.last_stream);
+            self.read_back.pump(&self.options.api_prefix, stream, &self.reply_root, outbox);
+        }
         self.statistics.replayed += self.lane.pump(&mut self.ledger, outbox);
     }
 
@@ -469,7 +472,7 @@ impl Publisher {
     }
 
     /// All questions about stored messages are asked anew.
-    fn ask_again(&mut self) {
+    pub(super) fn ask_again(&mut self) {
         self.read_back.clear();
         for ordinal in self.ledger.front()..self.ledger.back() {
             if let Some(State::Checking { seq }) = self.ledger.entry(ordinal).map(|entry| entry.state) {
