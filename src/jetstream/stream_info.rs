@@ -8,6 +8,7 @@ use core::time::Duration;
 use serde_json::Value;
 
 use super::ack::capped;
+use super::verdict::Verdict;
 use crate::proto::Pattern;
 
 /// A stream as its server describes it.
@@ -187,13 +188,17 @@ fn refusal(stream: &str, error: &Value) -> InfoAnswer {
         // JetStream not enabled on this server; not enabled for this account.
         (10076, _) => InfoAnswer::Problem(StreamProblem::NoJetStream { server: true }),
         (10039, _) => InfoAnswer::Problem(StreamProblem::NoJetStream { server: false }),
-        // No meta leader, stream offline, resources: a cluster that is not ready.
-        (10008 | 10009 | 10118 | 10194 | 10023, _) | (_, 503) => InfoAnswer::NotNow,
+        (err_code, code) if code == 503 || passes(code, err_code) => InfoAnswer::NotNow,
         (err_code, _) => {
             let description = capped(error.get("description").and_then(Value::as_str).unwrap_or("no reason given"));
             InfoAnswer::Problem(StreamProblem::Refused { err_code, description })
         }
     }
+}
+
+/// Whether the server may say otherwise later: no meta leader, a stream offline, too many requests.
+fn passes(code: u16, err_code: u16) -> bool {
+    matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly)
 }
 
 fn warnings(config: &Value) -> Vec<StreamWarning> {
