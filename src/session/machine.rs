@@ -14,7 +14,7 @@ use crate::connection::{
     Action, CloseReason, Connection, ConnectionOptions, Epoch, Event, LinkError, Sid, Statistics, Transmit,
 };
 use crate::jetstream::{AckSlot, Message, Outcome, Publisher, PublisherOptions, SubmitError};
-use crate::proto::{Pattern, Subject, SubjectBuf};
+use crate::proto::{Pattern, Subject, SubjectBuf, is_token};
 use crate::rng::Entropy;
 use crate::time::Instant;
 
@@ -148,9 +148,14 @@ impl Session {
     /// Adds a publisher.
     ///
     /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows.
+    /// When the connection is over, or has as many subscriptions as its limit allows, or a name in the options is none.
     pub fn add_publisher(&mut self, options: PublisherOptions, now: Instant) -> Result<PublisherId, SessionError> {
         self.check_open()?;
+        if options.stream.as_ref().is_some_and(|stream| !is_token(stream)) {
+            return Err(SessionError::StreamName);
+        }
+        let stream = options.stream.as_deref().unwrap_or("any");
+        Subject::new(&format!("{}.STREAM.MSG.GET.{stream}", options.api_prefix)).map_err(SessionError::ApiPrefix)?;
         self.inboxes_made += 1;
         let number = self.inboxes_made;
         let reply_root = format!("{}.{number}.", self.connection.inbox_root());

@@ -50,6 +50,10 @@ pub enum SessionError {
     Closed(CloseReason),
     /// The inbox prefix is no subject.
     InboxPrefix(SubjectError),
+    /// The stream's name is none: empty, or with a dot, a wildcard, white space or a control character.
+    StreamName,
+    /// The prefix of JetStream's API is no subject.
+    ApiPrefix(SubjectError),
     /// The limit on subscriptions is reached.
     TooManySubscriptions,
 }
@@ -92,6 +96,8 @@ impl fmt::Display for SessionError {
         match self {
             Self::Closed(reason) => write!(f, "{reason}"),
             Self::InboxPrefix(error) => write!(f, "the inbox prefix is not a subject: {error}"),
+            Self::StreamName => f.write_str("the name of a stream is one token: no dots, wildcards or white space"),
+            Self::ApiPrefix(error) => write!(f, "the prefix of JetStream's API is not a subject: {error}"),
             Self::TooManySubscriptions => f.write_str("the connection has as many subscriptions as its limit allows"),
         }
     }
