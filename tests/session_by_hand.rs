@@ -8,7 +8,7 @@ use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerUrl
 use natsink::jetstream::{Message, Outcome, PublisherOptions, Rejection, SubmitError};
 use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
 use natsink::rng::Entropy;
-use natsink::session::{LinkNotice, PublisherId, Session};
+use natsink::session::{LinkNotice, PublisherId, Session, SessionError};
 use natsink::time::Instant;
 
 const INFO: &[u8] = b"INFO {\"headers\":true,\"max_payload\":1048576,\"jetstream\":true}\r\n";
@@ -225,6 +225,20 @@ fn any_answer_keeps_a_link() {
 }
 
 #[test]
+fn what_was_taken_before_the_look_and_is_not_captured_is_rejected() {
+    let (mut hand, publisher) = Hand::new(stream());
+    hand.submit(publisher, "other.1", "a", "early").unwrap();
+    hand.submit(publisher, "ord.1", "b", "early").unwrap();
+    hand.verify("ord.>");
+    let outcomes = hand.outcomes(publisher);
+    assert!(
+        matches!(&outcomes[..], [Outcome::Rejected(Rejection::NotCaptured { subject, .. })] if subject == "other.1"),
+        "{outcomes:?}"
+    );
+    assert_eq!(hand.written()[0].subject, "ord.1");
+}
+
+#[test]
 fn a_passing_error_is_no_verdict_on_a_duplicate() {
     for error in [
         r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#,
@@ -256,6 +270,17 @@ fn a_passing_error_is_no_verdict_on_a_duplicate() {
 }
 
 #[test]
+fn a_passing_error_is_no_verdict_on_a_stream() {
+    let (mut hand, publisher) = Hand::new(stream());
+    let asked = hand.written().remove(0);
+    hand.answer(&asked, r#"{"error":{"code":429,"err_code":10167,"description":"too many requests"}}"#);
+    assert_eq!(hand.session.publisher(publisher).unwrap().failure(), None);
+    let again = hand.pass(Duration::from_secs(1));
+    hand.answer(&again[0], &info("ord.>"));
+    assert!(hand.session.publisher(publisher).unwrap().is_verified());
+}
+
+#[test]
 fn one_id_for_two_messages_is_a_collision_after_a_reconnect_too() {
     let (mut hand, publisher) = verified(stream());
     hand.submit(publisher, "ord.1", "a", "first").unwrap();
@@ -278,6 +303,31 @@ fn one_id_for_two_messages_is_a_collision_after_a_reconnect_too() {
     let outcomes = hand.outcomes(publisher);
     assert_eq!(outcomes[1], Outcome::Duplicate { seq: 11, verified: true });
     assert_eq!(outcomes[2], Outcome::Rejected(Rejection::IdCollision { seq: 11 }));
+}
+
+#[test]
+fn names_that_are_no_tokens_make_no_publisher() {
+    let addr = ServerUrl::parse("nats://h").unwrap().addr;
+    let mut session = Session::new(ConnectionOptions::new(vec![addr]), &Entropy::new([7; 32]));
+    for name in ["", "a b", "a.b", "a*", ">", "S\r\nNats-Rollup: all"] {
+        let refused = session.add_publisher(PublisherOptions::stream(name), Instant::ZERO);
+        assert!(matches!(refused, Err(SessionError::StreamName)), "{name:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn acks_of_two_streams_may_overtake_each_other() {
+    let (mut hand, publisher) = Hand::new(PublisherOptions::default());
+    hand.submit(publisher, "a.1", "a", "probe").unwrap();
+    let probe = hand.written().remove(0);
+    hand.answer(&probe, r#"{"stream":"A","seq":10}"#);
+    hand.submit(publisher, "a.1", "b", "slow stream").unwrap();
+    hand.submit(publisher, "b.1", "c", "fast stream").unwrap();
+    let written = hand.written();
+    hand.answer(&written[1], r#"{"stream":"B","seq":1}"#);
+    assert!(hand.pass(Duration::from_secs(4)).is_empty(), "sent again before the send timeout");
+    hand.answer(&written[0], r#"{"stream":"A","seq":11}"#);
+    assert_eq!(hand.outcomes(publisher).len(), 3);
 }
 
 #[test]

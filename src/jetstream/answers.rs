@@ -110,7 +110,7 @@ impl Publisher {
                 self.last_captured.clear();
                 self.changed = true;
                 self.notice(Notice::Verified);
-                self.reject_too_large(now);
+                self.reject_unfit(now);
             }
             Err(problem) => self.fail(PublisherError::Stream(problem)),
         }

@@ -22,6 +22,8 @@ pub(crate) struct Ordered {
     cursor: u64,
     gait: Gait,
     backoff: Backoff,
+    /// Whether all answers come from one stream, and so in order.
+    one_stream: bool,
     /// Pauses since the watermark last moved.
     pauses: u32,
     /// The highest message settled in this pass.
@@ -50,12 +52,13 @@ pub(crate) enum Pace {
 }
 
 impl Ordered {
-    pub(crate) fn new(backoff: Backoff) -> Self {
+    pub(crate) fn new(backoff: Backoff, one_stream: bool) -> Self {
         Self {
             pass: 0,
             cursor: 0,
             gait: Gait::Probing { probe: None },
             backoff,
+            one_stream,
             pauses: 0,
             settled_max: None,
             overtaken_since: None,
@@ -105,7 +108,8 @@ impl Ordered {
         }
         self.settled_max = self.settled_max.max(Some(ordinal));
         let front = ledger.front();
-        let overtaken = self.settled_max > Some(front)
+        let overtaken = self.one_stream
+            && self.settled_max > Some(front)
             && self.is_out(ledger, front)
             && ledger.entry(front).is_some_and(|entry| entry.state == State::Open);
         match (overtaken, self.overtaken_since) {

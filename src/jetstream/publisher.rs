@@ -91,7 +91,7 @@ impl Publisher {
             own_id_root_len: own_id_root.len(),
             own_id: own_id_root,
             ledger: InFlight::default(),
-            lane: Ordered::new(options.backoff),
+            lane: Ordered::new(options.backoff, options.stream.is_some()),
             check: StreamCheck::new(&options),
             read_back: ReadBack::default(),
             last_stream: String::new(),
@@ -187,7 +187,7 @@ impl Publisher {
                 return Err(SubmitError::Rejected(Rejection::TooLarge { size, max }));
             }
         }
-        check_captured(self.check.info(), &mut self.last_captured, parts.subject)?;
+        check_captured(self.check.info(), &mut self.last_captured, parts.subject).map_err(SubmitError::Rejected)?;
         if self.ledger.is_empty() {
             self.moved_at = now;
         }
@@ -228,7 +228,7 @@ impl Publisher {
         self.server = Server { max_payload: info.max_payload, jetstream: info.jetstream };
         self.check.link_up(now);
         self.ask_again();
-        self.reject_too_large(now);
+        self.reject_unfit(now);
     }
 
     /// The link is gone. Its pass is over; what it left unsettled will be written again.
@@ -433,16 +433,20 @@ impl Publisher {
         self.options.in_flight_max.saturating_mul(2)
     }
 
-    pub(super) fn reject_too_large(&mut self, now: Instant) {
+    /// Holds what was taken earlier against what server and stream take now.
+    pub(super) fn reject_unfit(&mut self, now: Instant) {
         let max = size_max(self.server, &self.check);
         for ordinal in self.ledger.front()..self.ledger.back() {
-            if let Some(entry) = self.ledger.entry(ordinal)
-                && entry.state == State::Open
-                && entry.size > max
-            {
-                let rejection = Rejection::TooLarge { size: entry.size, max };
-                self.settle(ordinal, Outcome::Rejected(rejection), now);
-            }
+            let Some(entry) = self.ledger.entry(ordinal).filter(|entry| entry.state == State::Open) else { continue };
+            let subject = core::str::from_utf8(self.ledger.subject(entry)).unwrap_or_default();
+            let rejection = if entry.size > max {
+                Rejection::TooLarge { size: entry.size, max }
+            } else if let Err(rejection) = check_captured(self.check.info(), &mut self.last_captured, subject) {
+                rejection
+            } else {
+                continue;
+            };
+            self.settle(ordinal, Outcome::Rejected(rejection), now);
         }
     }
 
@@ -566,12 +570,11 @@ fn size_max(server: Server, check: &StreamCheck) -> usize {
 }
 
 /// Whether the stream captures the subject. The last subject that it did is remembered: the next is often the same.
-fn check_captured(info: Option<&StreamInfo>, last: &mut String, subject: &str) -> Result<(), SubmitError> {
+fn check_captured(info: Option<&StreamInfo>, last: &mut String, subject: &str) -> Result<(), Rejection> {
     let Some(info) = info else { return Ok(()) };
     if last != subject {
         if !info.captures(subject) {
-            let rejection = Rejection::NotCaptured { subject: subject.into(), stream: info.name.clone() };
-            return Err(SubmitError::Rejected(rejection));
+            return Err(Rejection::NotCaptured { subject: subject.into(), stream: info.name.clone() });
         }
         last.clear();
         last.push_str(subject);
