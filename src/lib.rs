@@ -11,6 +11,7 @@ pub mod proto;
 pub mod rng;
 pub mod session;
 pub mod time;
+mod wakers;
 
 #[cfg(feature = "sink")]
 pub mod sink;

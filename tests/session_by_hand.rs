@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerUrl, Transmit};
@@ -353,4 +356,53 @@ fn a_message_is_never_held_against_another_stream() {
     let outcomes = hand.outcomes(publisher);
     assert!(outcomes.contains(&Outcome::Duplicate { seq: 3, verified: true }), "{outcomes:?}");
     assert!(outcomes.contains(&Outcome::Duplicate { seq: 3, verified: false }), "{outcomes:?}");
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Hand {
+    fn wake_all(&mut self) {
+        std::iter::from_fn(|| self.session.pop_woken()).for_each(Waker::wake);
+    }
+}
+
+#[test]
+fn all_readers_of_outcomes_are_woken() {
+    let (mut hand, publisher) = verified(stream());
+    let counts = [Arc::<Count>::default(), Arc::default()];
+    for count in &counts {
+        let waker = Waker::from(Arc::clone(count));
+        assert_eq!(hand.session.take_outcomes(publisher, &mut Vec::new(), Some(&waker)), 0);
+    }
+    hand.submit(publisher, "ord.1", "a", "one").unwrap();
+    let sent = hand.written().remove(0);
+    hand.answer(&sent, r#"{"stream":"ORD","seq":100}"#);
+    hand.wake_all();
+    // The second one may have been dropped: were the first not woken, nobody would read.
+    assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
+}
+
+#[test]
+fn who_watches_is_woken_by_a_dial_and_by_the_end_of_a_publisher() {
+    let (mut hand, publisher) = verified(stream());
+    hand.session.handle_disconnected(hand.epoch, LinkError::Closed { hint: None }, hand.now);
+    hand.wake_all();
+    let count = Arc::<Count>::default();
+    let waker = Waker::from(Arc::clone(&count));
+    hand.session.watch(&waker);
+    hand.session.handle_timeout(hand.now);
+    hand.wake_all();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1, "dialing");
+    hand.session.watch(&waker);
+    hand.session.close_publisher(publisher);
+    hand.wake_all();
+    assert_eq!(count.0.load(Ordering::Relaxed), 2, "closed");
 }

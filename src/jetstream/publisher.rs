@@ -21,6 +21,7 @@ use crate::proto::decimal::put_decimal;
 use crate::proto::encode::CONTROL_LINE_MAX;
 use crate::proto::{HEADERS_LEN_MAX, ServerError, ServerInfo};
 use crate::time::Instant;
+use crate::wakers::Wakers;
 
 /// Notices kept for a reader that does not come.
 const NOTICES_MAX: usize = 64;
@@ -46,7 +47,7 @@ pub struct Publisher {
     pub(super) last_stream: String,
     acks: Acks,
     outcomes: VecDeque<(u64, Outcome)>,
-    outcomes_reader: Option<Waker>,
+    outcomes_readers: Wakers,
     woken: Vec<Waker>,
     notices: VecDeque<Notice>,
     failure: Option<PublisherError>,
@@ -97,7 +98,7 @@ impl Publisher {
             last_stream: String::new(),
             acks: Acks::default(),
             outcomes: VecDeque::new(),
-            outcomes_reader: None,
+            outcomes_readers: Wakers::default(),
             woken: Vec::new(),
             notices: VecDeque::new(),
             failure: None,
@@ -418,7 +419,7 @@ impl Publisher {
 
     /// Remembers whom to wake when the next tagged outcome comes.
     pub(crate) fn await_outcomes(&mut self, waker: &Waker) {
-        self.outcomes_reader = Some(waker.clone());
+        self.outcomes_readers.add(waker);
     }
 
     /// Whom to wake, outside any lock.
@@ -521,14 +522,13 @@ impl Publisher {
     }
 
     fn tell(&mut self, owner: Owner, outcome: Outcome) {
-        let waker = match owner {
-            Owner::Ack(slot) => self.acks.settle(slot, outcome),
+        match owner {
+            Owner::Ack(slot) => self.woken.extend(self.acks.settle(slot, outcome)),
             Owner::Tag(tag) => {
                 self.outcomes.push_back((tag, outcome));
-                self.outcomes_reader.take()
+                self.outcomes_readers.wake(&mut self.woken);
             }
-        };
-        self.woken.extend(waker);
+        }
     }
 
     pub(super) fn fail(&mut self, error: PublisherError) {
@@ -548,7 +548,7 @@ impl Publisher {
         self.ledger.pop_settled(|_| {});
         self.front_out_since = None;
         self.unheard_since = None;
-        self.woken.extend(self.outcomes_reader.take());
+        self.outcomes_readers.wake(&mut self.woken);
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {

@@ -4,7 +4,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem;
 use core::task::Waker;
 
 use super::seat::{Seat, Ticket};
@@ -17,6 +16,7 @@ use crate::jetstream::{AckSlot, Message, Outcome, Publisher, PublisherOptions, S
 use crate::proto::{Pattern, Subject, SubjectBuf, is_token};
 use crate::rng::Entropy;
 use crate::time::Instant;
+use crate::wakers::Wakers;
 
 /// Notices kept for a reader that does not come.
 const NOTICES_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub struct Session {
     inboxes_made: u32,
     run: u64,
     notices: VecDeque<LinkNotice>,
-    state_watchers: Vec<Waker>,
+    state_watchers: Wakers,
     woken: Vec<Waker>,
     /// The sleeping driver.
     driver: Option<Waker>,
@@ -53,7 +53,7 @@ impl Session {
             inboxes_made: 0,
             run: entropy.run(),
             notices: VecDeque::new(),
-            state_watchers: Vec::new(),
+            state_watchers: Wakers::default(),
             woken: Vec::new(),
             driver: None,
         }
@@ -87,7 +87,11 @@ impl Session {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let epoch = self.connection.epoch();
         self.connection.handle_timeout(now);
+        if self.connection.epoch() != epoch {
+            self.state_watchers.wake(&mut self.woken);
+        }
         for seat in self.seats.values_mut() {
             seat.publisher.handle_timeout(now);
         }
@@ -181,6 +185,8 @@ impl Session {
             seat.publisher.close();
             seat.publisher.take_woken(&mut self.woken);
             seat.wake_all(&mut self.woken);
+            // Who waits for the stream to be looked at will not see it.
+            self.state_watchers.wake(&mut self.woken);
             self.connection.unsubscribe(seat.sid);
             self.wake_driver();
         }
@@ -342,9 +348,7 @@ impl Session {
 
     /// Wakes the waker at the next change of the link's state.
     pub fn watch(&mut self, waker: &Waker) {
-        if !self.state_watchers.iter().any(|known| known.will_wake(waker)) {
-            self.state_watchers.push(waker.clone());
-        }
+        self.state_watchers.add(waker);
     }
 
     // Getters.
@@ -438,7 +442,7 @@ impl Session {
             verified |= seat.publisher.poll_changed();
         }
         if verified {
-            self.woken.append(&mut self.state_watchers);
+            self.state_watchers.wake(&mut self.woken);
         }
     }
 
@@ -502,7 +506,7 @@ impl Session {
             self.notices.pop_front();
         }
         self.notices.push_back(notice);
-        self.woken.extend(mem::take(&mut self.state_watchers));
+        self.state_watchers.wake(&mut self.woken);
     }
 
     fn pump(&mut self, now: Instant) {

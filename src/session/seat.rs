@@ -7,6 +7,7 @@ use core::task::Waker;
 use crate::connection::Sid;
 use crate::jetstream::{AckSlot, Message, Outcome, Publisher, SubmitError};
 use crate::time::Instant;
+use crate::wakers::Wakers;
 
 /// Free places that are waited for before a waiter is woken: fewer would wake both sides for every message.
 const REFILL: usize = 64;
@@ -17,7 +18,7 @@ pub(super) struct Seat {
     pub(super) sid: Sid,
     waiting: VecDeque<(u64, Waker)>,
     tickets: u64,
-    settled: Vec<Waker>,
+    settled: Wakers,
 }
 
 /// A place in the queue for room. Whoever stops waiting must give it back.
@@ -26,7 +27,7 @@ pub struct Ticket(u64);
 
 impl Seat {
     pub(super) fn new(publisher: Publisher, sid: Sid) -> Self {
-        Self { publisher, sid, waiting: VecDeque::new(), tickets: 0, settled: Vec::new() }
+        Self { publisher, sid, waiting: VecDeque::new(), tickets: 0, settled: Wakers::default() }
     }
 
     /// Takes the message if nobody waits before `ticket` and the window has room.
@@ -95,16 +96,16 @@ impl Seat {
     /// Wakes everybody: the publisher is over.
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
         woken.extend(self.waiting.iter().map(|(_, waker)| waker.clone()));
-        woken.append(&mut self.settled);
+        self.settled.wake(woken);
     }
 
     pub(super) fn await_settled(&mut self, waker: &Waker) {
-        self.settled.push(waker.clone());
+        self.settled.add(waker);
     }
 
     pub(super) fn wake_settled(&mut self, woken: &mut Vec<Waker>) {
         if self.publisher.in_flight() == 0 {
-            woken.append(&mut self.settled);
+            self.settled.wake(woken);
         }
     }
 
