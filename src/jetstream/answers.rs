@@ -8,7 +8,6 @@ use super::in_flight::State;
 use super::ordered::Pace;
 use super::publisher::{Publisher, stream_name};
 use super::read_back::ReadBack;
-use super::stream_check::Facts;
 use super::verdict::{UNLISTED_SENDS_MAX, Verdict};
 use super::{Anomaly, Notice, Outcome, PublisherError, Rejection, StoredMessage, StreamProblem, token};
 use crate::proto::ServerError;
@@ -103,8 +102,7 @@ impl Publisher {
     }
 
     pub(super) fn take_stream_info(&mut self, tail: &[u8], status: Option<u16>, payload: &[u8], now: Instant) {
-        let facts = Facts { jetstream: self.server.jetstream, acked_seq: self.acked_seq };
-        match self.check.handle_answer(tail, status, payload, facts, now) {
+        match self.check.handle_answer(tail, status, payload, self.server.jetstream, now) {
             Ok(false) => {}
             Ok(true) => {
                 self.last_captured.clear();

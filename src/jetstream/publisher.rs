@@ -208,7 +208,7 @@ impl Publisher {
         if self.failure.is_some() {
             return;
         }
-        self.check.pump(&self.reply_root, outbox, now);
+        self.check.pump(&self.reply_root, self.acked_seq, outbox, now);
         if !self.check.is_verified() {
             return;
         }

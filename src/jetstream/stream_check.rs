@@ -26,6 +26,8 @@ pub(crate) struct StreamCheck {
     standing: Standing,
     /// The number of the last question; answers to earlier ones are stale.
     asked: u64,
+    /// The highest sequence acknowledged to us when the last question was asked: an ack may overtake the answer.
+    acked_when_asked: u64,
     /// Questions in a row that led nowhere.
     fruitless: u32,
     lagging: u32,
@@ -60,6 +62,7 @@ impl StreamCheck {
             info: None,
             standing: Standing::Down,
             asked: 0,
+            acked_when_asked: 0,
             fruitless: 0,
             lagging: 0,
             backoff: options.backoff,
@@ -108,8 +111,8 @@ impl StreamCheck {
         }
     }
 
-    /// Asks, when it is time to.
-    pub(crate) fn pump(&mut self, reply_root: &str, outbox: &mut Outbox, now: Instant) {
+    /// Asks, when it is time to. `acked_seq` is the highest sequence acknowledged to us so far.
+    pub(crate) fn pump(&mut self, reply_root: &str, acked_seq: u64, outbox: &mut Outbox, now: Instant) {
         match self.standing {
             Standing::Asked { deadline: at } | Standing::Due { at } if at <= now => self.standing = Standing::Waiting,
             _ => {}
@@ -119,6 +122,7 @@ impl StreamCheck {
         }
         let Ok(subject) = Subject::new(&self.subject) else { return };
         self.asked += 1;
+        self.acked_when_asked = acked_seq;
         let reply = format!("{reply_root}{}", self.tail());
         if let Ok(reply) = Subject::new(&reply) {
             outbox.write(|out| encode::publish(out, subject, Some(reply), None, b""));
@@ -131,7 +135,8 @@ impl StreamCheck {
         format!("I{:08}", self.asked)
     }
 
-    /// Takes an answer; `tail` is the end of the subject it came on. `Ok(true)` when the stream is now verified.
+    /// Takes an answer; `tail` is the end of the subject it came on, `jetstream` whether the server says that it has
+    /// JetStream. `Ok(true)` when the stream is now verified.
     ///
     /// # Errors
     /// What is wrong with the stream, for good.
@@ -140,7 +145,7 @@ impl StreamCheck {
         tail: &[u8],
         status: Option<u16>,
         payload: &[u8],
-        facts: Facts,
+        jetstream: bool,
         now: Instant,
     ) -> Result<bool, StreamProblem> {
         if tail != self.tail().as_bytes() || !matches!(self.standing, Standing::Asked { .. }) {
@@ -152,11 +157,11 @@ impl StreamCheck {
             Some(_) => InfoAnswer::NotNow,
         };
         match answer {
-            InfoAnswer::Stream(info) => self.weigh(info, facts.acked_seq, now),
+            InfoAnswer::Stream(info) => self.weigh(info, now),
             InfoAnswer::NotNow => {
                 self.fruitless = self.fruitless.saturating_add(1);
                 if status == Some(503) && self.info.is_none() && self.fruitless >= UNANSWERED_AT_START_MAX {
-                    return Err(StreamProblem::NoJetStream { server: !facts.jetstream });
+                    return Err(StreamProblem::NoJetStream { server: !jetstream });
                 }
                 self.standing = Standing::Due { at: now + self.backoff.pause(self.fruitless) };
                 Ok(false)
@@ -174,19 +179,19 @@ impl StreamCheck {
         }
     }
 
-    fn weigh(&mut self, info: StreamInfo, acked_seq: u64, now: Instant) -> Result<bool, StreamProblem> {
+    fn weigh(&mut self, info: StreamInfo, now: Instant) -> Result<bool, StreamProblem> {
         if let Some(known) = &self.created
             && *known != info.created
         {
             return Err(StreamProblem::Recreated { known: known.clone(), found: info.created });
         }
-        if info.last_seq < acked_seq {
+        if info.last_seq < self.acked_when_asked {
             self.lagging += 1;
             if info.replicas > 1 && self.lagging <= LAGGING_MAX {
                 self.standing = Standing::Due { at: now + self.backoff.pause(self.lagging) };
                 return Ok(false);
             }
-            return Err(StreamProblem::Rewound { acked: acked_seq, found: info.last_seq });
+            return Err(StreamProblem::Rewound { acked: self.acked_when_asked, found: info.last_seq });
         }
         if let Some(missed) = self.subjects.iter().find(|wanted| !info.subjects.iter().any(|has| has.overlaps(wanted)))
         {
@@ -201,13 +206,4 @@ impl StreamCheck {
         self.standing = Standing::Verified;
         Ok(true)
     }
-}
-
-/// What the check must know from its surroundings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
-    /// Whether the server says that it has JetStream.
-    pub(crate) jetstream: bool,
-    /// The highest sequence acknowledged to us.
-    pub(crate) acked_seq: u64,
 }

@@ -35,6 +35,7 @@ pub struct Server {
     held: Vec<Held>,
     arrivals: u64,
     attempts: BTreeMap<String, u32>,
+    last_reply: Option<String>,
     violations: Vec<Violation>,
     counts: Counts,
 }
@@ -108,6 +109,7 @@ impl Server {
             held: Vec::new(),
             arrivals: 0,
             attempts: BTreeMap::new(),
+            last_reply: None,
             violations: Vec::new(),
             counts: Counts::default(),
         }
@@ -216,6 +218,11 @@ impl Server {
     /// How often each id has come.
     pub fn attempts(&self) -> &BTreeMap<String, u32> {
         &self.attempts
+    }
+
+    /// Where the answer to the last publish into a stream is wanted.
+    pub fn last_reply(&self) -> Option<&str> {
+        self.last_reply.as_deref()
     }
 
     fn info(&self, connect_info: bool) -> String {
@@ -332,6 +339,7 @@ impl Server {
         let arrival = Arrival { id, subject: offer.subject, attempt: *attempts, number: self.arrivals, now };
         let verdict = self.script.decide(&arrival);
         self.arrivals += 1;
+        self.last_reply = reply.map(ToString::to_string);
         self.release(now);
         let stream = &mut self.streams[stream];
         let refused = || Answer::NoResponders { subject: offer.subject.to_string() };
