@@ -451,3 +451,29 @@ fn garbled_acks_count_as_none() {
         stored_once_in_order(&world, publisher);
     }
 }
+
+#[test]
+fn a_question_that_finds_no_room_waits_for_room_and_not_in_a_circle() {
+    let (mut world, blocked) = scenes::plain(1);
+    world.up.capacity = 1000;
+    let other = world.add_publisher(PublisherOptions::stream(scenes::STREAM));
+    let refused = Verdict::Late503(Late::after(Duration::from_millis(500)));
+    world.server.script(script(move |number, _| if number == 1 { refused } else { Verdict::Store }));
+    world.enqueue_numbered(blocked, 1);
+    world.enqueue_numbered(other, 1);
+    world.run(Duration::from_millis(100));
+    // The server reads no more; what is written piles up; then 503 makes the other publisher ask.
+    world.fault(Duration::ZERO, Fault::Blackhole(Direction::Up));
+    world.run(Duration::from_millis(1));
+    for number in 2..60 {
+        world.enqueue(blocked, Draft::numbered(number, 8000));
+    }
+    let before = world.turns();
+    world.run(20 * SECOND);
+    assert_eq!(anomalies(&world).first(), Some(&Anomaly::NoResponders));
+    assert!(world.session.outbox_len() > 100_000, "there is no room");
+    assert!(world.turns() - before < 1000, "{} turns", world.turns() - before);
+    world.server.script(Script::default());
+    assert!(world.settle(MINUTE));
+    stored_once_in_order(&world, blocked);
+}
