@@ -139,7 +139,7 @@ fn a_stream_name_that_would_be_more_than_a_name_is_refused() {
     let (mut world, _) = scenes::plain(1);
     for name in ["", "a b", "a.b", "*", "A\r\nNats-Rollup: all", "A\0"] {
         let refused = world.session.add_publisher(PublisherOptions::stream(name), world.now());
-        assert_eq!(refused, Err(SessionError::StreamName(name.escape_default().to_string())));
+        assert_eq!(refused, Err(SessionError::StreamName), "{name:?}");
     }
     let options = PublisherOptions { api_prefix: "$JS..API".into(), ..PublisherOptions::stream("A") };
     assert!(matches!(world.session.add_publisher(options, world.now()), Err(SessionError::ApiPrefix(_))));
