@@ -73,7 +73,8 @@ enum Held {
 impl Feed<'_> {
     /// Delivers one input, to its end or to where it stops.
     pub(crate) async fn run(&mut self, source: &mut Source, receipt: &mut Receipt) -> Result<Flow, Failure> {
-        let mut ended = false;
+        // The end, and why it came where it is none: what was read before is delivered all the same.
+        let mut end = None;
         loop {
             let held = self.turn(source)?;
             if let Some(failure) = self.publisher.failure() {
@@ -87,18 +88,21 @@ impl Feed<'_> {
                 && (self.publisher.in_flight() == 0 || stopping.until <= tokio::time::Instant::now())
             {
                 self.finish().await?;
-                return match self.pipeline.stop() {
-                    Some(stop) => Err(verdict::of_event(stop)),
-                    None => Ok(Flow::Stopped),
+                return match (self.pipeline.stop(), end) {
+                    (Some(stop), _) => Err(verdict::of_event(stop)),
+                    (None, Some(Err(failure))) => Err(failure),
+                    (None, _) => Ok(Flow::Stopped),
                 };
             }
-            if ended && self.pipeline.is_settled() {
+            if self.pipeline.is_settled()
+                && let Some(end) = end.take()
+            {
                 self.finish().await?;
-                return Ok(Flow::Ended);
+                return end.map(|()| Flow::Ended);
             }
             match held {
                 Held::No => tokio::task::yield_now().await,
-                held => self.wait(source, held, &mut ended, receipt).await?,
+                held => self.wait(source, held, &mut end, receipt).await?,
             }
         }
     }
@@ -137,11 +141,11 @@ impl Feed<'_> {
         &mut self,
         source: &mut Source,
         held: Held,
-        ended: &mut bool,
+        end: &mut Option<Result<(), Failure>>,
         receipt: &mut Receipt,
     ) -> Result<(), Failure> {
         let timer = self.next_timer();
-        let reading = held == Held::Lines && self.stopping.is_none() && !*ended && self.pipeline.has_room();
+        let reading = held == Held::Lines && self.stopping.is_none() && end.is_none() && self.pipeline.has_room();
         let answers = held == Held::Lines && self.publisher.in_flight() > 0;
         let Self { publisher, pipeline, outcomes, signals, committing, .. } = self;
         tokio::select! {
@@ -156,7 +160,11 @@ impl Feed<'_> {
             }
             _ = publisher.outcomes(outcomes), if answers => Ok(()),
             more = source.fill(), if reading => {
-                *ended = !more.map_err(|error| verdict::of_source(&error))?;
+                *end = match more {
+                    Ok(true) => None,
+                    Ok(false) => Some(Ok(())),
+                    Err(error) => Some(Err(verdict::of_source(&error))),
+                };
                 Ok(())
             }
             () = sleep_until(timer) => {
@@ -254,7 +262,8 @@ impl Feed<'_> {
 
     /// How a run ends that a signal has stopped.
     pub(crate) fn stopped(&self) -> Result<Finish, Failure> {
-        let held = self.store.as_ref().is_some_and(|store| store.checkpoint.is_some());
+        let checkpoint = self.store.as_ref().and_then(|store| store.checkpoint.as_ref());
+        let held = checkpoint.is_some_and(|checkpoint| checkpoint.holds);
         match self.stopping.as_ref().and_then(|stopping| stopping.signal) {
             Some(signal) if !held => {
                 let message = format!("stopped by signal {signal}; no checkpoint holds the position");

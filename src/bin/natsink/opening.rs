@@ -5,7 +5,7 @@ use std::time::Instant;
 use natsink::config::{Input as InputPlan, Plan};
 use natsink::connection::{Auth, Backoff, ConnectionOptions};
 use natsink::io::{
-    self, Checkpoint, CheckpointFile, DeadLetterFile, Origin, Segment, Source, SourceError, SourceOptions,
+    self, Checkpoint, CheckpointFile, DeadLetterFile, Origin, Segment, SinkPosition, Source, SourceError, SourceOptions,
 };
 use natsink::jetstream::{PublisherOptions, StreamInfo};
 use natsink::proto::Pattern;
@@ -31,11 +31,11 @@ pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
 
 pub(crate) fn publisher_options(plan: &Plan, saved: Option<&Checkpoint>) -> PublisherOptions {
     let sink = &plan.sink;
-    let known = saved.and_then(|saved| saved.sinks.iter().find(|known| known.id == sink.id));
+    let known = known_sink(plan, saved);
     let mut options = PublisherOptions::stream(sink.stream.as_str());
     options.api_prefix = sink.js_api_prefix.as_str().into();
     options.subjects = Pattern::new(sink.subject.as_pattern()).into_iter().collect();
-    options.created = known.filter(|known| known.stream == sink.stream).map(|known| known.created.clone());
+    options.created = known.map(|known| known.created.clone());
     options.acked_seq = known.map_or(0, |known| known.read_from);
     options.in_flight_max = plan.in_flight.events_max;
     options.in_flight_bytes_max = plan.in_flight.bytes_max;
@@ -75,8 +75,30 @@ pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Check
     let Some(path) = &plan.checkpoint else { return Ok((None, None)) };
     let (file, saved) = CheckpointFile::open(path, &plan.pipeline).map_err(|error| verdict::of_checkpoint(&error))?;
     let (sink, pipeline) = (plan.sink.id.clone(), plan.pipeline.clone());
-    let kept = Kept { file, pipeline, sink, stream: plan.sink.stream.clone(), created: String::new() };
+    let saved = saved.filter(|_| !plan.from_start);
+    if let Some(saved) = &saved {
+        check_sink(plan, saved)?;
+    }
+    let (stream, holds) = (plan.sink.stream.clone(), saved.is_some());
+    let kept = Kept { file, pipeline, sink, stream, created: String::new(), holds };
     Ok((Some(kept), saved))
+}
+
+/// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it.
+fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
+    let sink = &plan.sink;
+    let found = match known_sink(plan, Some(saved)) {
+        Some(known) if known.stream == sink.stream => return Ok(()),
+        Some(known) => format!("holds the position of stream {}, not of {}", known.stream, sink.stream),
+        None => format!("holds no position of the sink {}", sink.id),
+    };
+    let help = "use a checkpoint for each, or start over with --from-start";
+    Err(Failure::new(Code::Fenced, "other_stream", format!("the checkpoint {found}; {help}")))
+}
+
+/// What the checkpoint says of this sink.
+fn known_sink<'a>(plan: &Plan, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
+    saved?.sinks.iter().find(|known| known.id == plan.sink.id)
 }
 
 pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Option<DeadLetterFile>, Failure> {
@@ -146,6 +168,6 @@ pub(crate) fn source(plan: &Plan, place: &Place, start: Start, epoch: Instant) -
 }
 
 /// The sequence after which the stream can hold what is read from here on.
-pub(crate) fn read_from(saved: Option<&Checkpoint>, stream: &StreamInfo) -> u64 {
-    saved.and_then(|saved| saved.sinks.first()).map_or(stream.last_seq, |known| known.read_from)
+pub(crate) fn read_from(plan: &Plan, saved: Option<&Checkpoint>, stream: &StreamInfo) -> u64 {
+    known_sink(plan, saved).map_or(stream.last_seq, |known| known.read_from)
 }

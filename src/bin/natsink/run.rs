@@ -23,6 +23,14 @@ use super::verdict;
 /// Between two looks at what the link has to tell.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How the wait for the stream ended.
+enum Look {
+    /// It is as it should be.
+    Verified(StreamInfo),
+    /// This signal came first.
+    Stopped(u8),
+}
+
 /// Runs `plan` to the end of its input, a signal or a failure, and keeps the account of it in `receipt`.
 pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> {
     let started = Instant::now();
@@ -42,7 +50,6 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     receipt.stream = Some(plan.sink.stream.clone());
     // What can be wrong without a server is found before one is looked for.
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
-    let saved = saved.filter(|_| !plan.from_start);
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let mut places = opening::places(plan, saved.as_ref())?;
     receipt.position = places.first().map_or(0, |(_, start)| start.position);
@@ -52,7 +59,11 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         .publisher(opening::publisher_options(plan, saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
     let mut link_log = LinkLog::new(client.clone(), publisher.clone());
-    let stream = verified(plan, &publisher, &mut signals, &mut link_log).await?;
+    let stream = match verified(plan, &publisher, &mut signals, &mut link_log).await? {
+        Look::Verified(stream) => stream,
+        Look::Stopped(_) if saved.is_some() => return Ok(Finish::Stopped),
+        Look::Stopped(signal) => return Err(verdict::of_signal(signal)),
+    };
     for warning in &stream.warnings {
         log::warn(format_args!("stream {}: {warning}", stream.name));
     }
@@ -68,7 +79,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     }
 
     let (place, start) = places.remove(0);
-    let start = Start { read_from: opening::read_from(saved.as_ref(), &stream), ..start };
+    let start = Start { read_from: opening::read_from(plan, saved.as_ref(), &stream), ..start };
     let mapper = opening::mapper(plan, place.input(&client))?;
     let pipeline = Pipeline::new(mapper, opening::pipeline_options(plan), start);
     let mut feed = Feed {
@@ -120,16 +131,16 @@ async fn verified(
     publisher: &Publisher,
     signals: &mut Signals,
     link_log: &mut LinkLog,
-) -> Result<StreamInfo, Failure> {
+) -> Result<Look, Failure> {
     let began = Instant::now();
     loop {
         let look = tokio::time::Instant::now() + LOOK;
         tokio::select! {
-            signal = signals.next() => return Err(verdict::of_signal(signal)),
+            signal = signals.next() => return Ok(Look::Stopped(signal)),
             found = publisher.verified() => {
                 link_log.look();
                 return match found {
-                    Ok(Some(stream)) => Ok(stream),
+                    Ok(Some(stream)) => Ok(Look::Verified(stream)),
                     Ok(None) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
                     Err(error) => Err(verdict::of_publisher(&error, plan)),
                 };

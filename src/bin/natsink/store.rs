@@ -23,6 +23,8 @@ pub(crate) struct Kept {
     pub(crate) sink: String,
     pub(crate) stream: String,
     pub(crate) created: String,
+    /// Whether the file holds the position of this run, or of the one that this one goes on from.
+    pub(crate) holds: bool,
 }
 
 /// What is read.
@@ -86,6 +88,8 @@ impl Store {
             created: kept.created.clone(),
         };
         let checkpoint = Checkpoint { pipeline: kept.pipeline.clone(), input, sinks: vec![sink] };
-        kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))
+        kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))?;
+        kept.holds = true;
+        Ok(())
     }
 }
