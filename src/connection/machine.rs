@@ -35,7 +35,6 @@ pub struct Connection {
     actions: VecDeque<Action>,
     info: Option<ServerInfo>,
     statistics: Statistics,
-    refused_since: Option<Instant>,
     last_epoch: u64,
     inbox_id: u128,
     now: Instant,
@@ -92,7 +91,6 @@ impl Connection {
             actions: VecDeque::new(),
             info: None,
             statistics: Statistics::default(),
-            refused_since: None,
             last_epoch: 0,
             inbox_id: entropy.inbox(),
             now: Instant::ZERO,
@@ -387,9 +385,8 @@ impl Connection {
             }
         }
         if cause.is_refusal() {
-            self.servers.refused(at_start, now);
-            let since = *self.refused_since.get_or_insert(now);
-            if (at_start && self.servers.all_refused()) || now.since(since) >= self.options.auth_budget {
+            let refused_for = self.servers.refused(at_start, now);
+            if (at_start && self.servers.all_refused()) || refused_for >= self.options.auth_budget {
                 return self.close(CloseReason::AuthRefused(cause));
             }
         } else {
@@ -471,7 +468,7 @@ impl Connection {
         link.phase = Phase::Up { since: self.now };
         link.outbox.write(|out| self.subscriptions.encode_all(out));
         self.statistics.connects += 1;
-        self.refused_since = None;
+        self.servers.accepted();
         self.events.push_back(Owned::Connected);
     }
 

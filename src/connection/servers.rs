@@ -30,6 +30,8 @@ struct Server {
     dials: u32,
     failures: u32,
     refusals: u32,
+    /// Since when it has refused the credentials and has done nothing else.
+    refused_since: Option<Instant>,
     ready_at: Instant,
 }
 
@@ -37,7 +39,14 @@ impl Servers {
     pub(crate) fn new(addrs: &[ServerAddr], in_order: bool, backoff: Backoff, mut rng: Rng) -> Self {
         let mut servers: Vec<Server> = addrs
             .iter()
-            .map(|addr| Server { addr: addr.clone(), dials: 0, failures: 0, refusals: 0, ready_at: Instant::ZERO })
+            .map(|addr| Server {
+                addr: addr.clone(),
+                dials: 0,
+                failures: 0,
+                refusals: 0,
+                refused_since: None,
+                ready_at: Instant::ZERO,
+            })
             .collect();
         if !in_order {
             rng.shuffle(&mut servers);
@@ -70,22 +79,32 @@ impl Servers {
         server.refusals = 0;
     }
 
+    /// The current server took the credentials.
+    pub(crate) fn accepted(&mut self) {
+        self.servers.iter_mut().for_each(|server| server.refused_since = None);
+    }
+
     /// The current server could not be reached, or was lost.
     pub(crate) fn failed(&mut self, now: Instant) {
         let pause = self.backoff.pause(self.servers[self.current].failures);
         let pause = self.jittered(pause);
         let server = &mut self.servers[self.current];
         server.failures = server.failures.saturating_add(1);
+        server.refused_since = None;
         server.ready_at = now + pause;
     }
 
-    /// The current server refused the credentials.
-    pub(crate) fn refused(&mut self, at_start: bool, now: Instant) {
+    /// The current server refused the credentials. Says for how long it has been doing so and nothing else.
+    pub(crate) fn refused(&mut self, at_start: bool, now: Instant) -> Duration {
         let refusals = self.servers[self.current].refusals.saturating_add(1);
-        let pause = if at_start { REFUSAL_PAUSE_AT_START } else { self.jittered(REFUSAL_BACKOFF.pause(refusals)) };
+        let pause = match at_start && refusals < REFUSALS_AT_START {
+            true => REFUSAL_PAUSE_AT_START,
+            false => self.jittered(REFUSAL_BACKOFF.pause(refusals)),
+        };
         let server = &mut self.servers[self.current];
         server.refusals = refusals;
         server.ready_at = now + pause;
+        now.since(*server.refused_since.get_or_insert(now))
     }
 
     /// Whether every server has refused the credentials often enough to be believed at the start.
@@ -144,6 +163,31 @@ mod tests {
         servers.settled();
         servers.failed(now);
         assert_eq!(servers.next_at().unwrap(), now);
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_not_hammered_while_another_is_out_of_reach() {
+        let mut servers = pool(&["a"]);
+        let mut now = Instant::ZERO;
+        for _ in 0..10 {
+            servers.take_next();
+            servers.refused(true, now);
+            now = servers.next_at().unwrap();
+        }
+        assert!(now > Instant::from_micros(10_000_000), "ten attempts in {now:?}");
+    }
+
+    #[test]
+    fn one_refusal_long_after_another_is_one_refusal() {
+        let mut servers = pool(&["a"]);
+        servers.take_next();
+        assert_eq!(servers.refused(false, Instant::ZERO), Duration::ZERO);
+        let hour = Instant::ZERO + Duration::from_secs(3600);
+        assert_eq!(servers.refused(false, hour), Duration::from_secs(3600));
+        servers.failed(hour);
+        assert_eq!(servers.refused(false, hour + Duration::from_secs(1)), Duration::ZERO);
+        servers.accepted();
+        assert_eq!(servers.refused(false, hour + Duration::from_secs(2)), Duration::ZERO);
     }
 
     #[test]
