@@ -406,3 +406,16 @@ fn who_watches_is_woken_by_a_dial_and_by_the_end_of_a_publisher() {
     hand.wake_all();
     assert_eq!(count.0.load(Ordering::Relaxed), 2, "closed");
 }
+
+#[test]
+fn nothing_is_published_over_which_the_server_would_close_the_link() {
+    let (mut hand, _) = verified(stream());
+    let long = "x".repeat(4000);
+    let (short, long) = (Subject::new("a").unwrap(), Subject::new(&long).unwrap());
+    assert!(hand.session.publish(short, Some(short), &[b'x'; 1 << 20]));
+    assert_eq!(hand.written().len(), 1);
+    assert!(!hand.session.publish(short, None, &[b'x'; (1 << 20) + 1]));
+    assert!(hand.session.publish(long, Some(short), b""));
+    assert!(!hand.session.publish(long, Some(long), b""));
+    assert_eq!(hand.written().len(), 1);
+}

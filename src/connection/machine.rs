@@ -479,10 +479,14 @@ impl Connection {
         self.info = Some(info);
     }
 
-    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room.
+    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room, or when the
+    /// server would close the link over a payload or subjects so long.
     pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
+        let line_len = encode::publish_line_len(subject, reply, None, payload.len());
+        let is_too_long = line_len > encode::CONTROL_LINE_MAX
+            || self.info.as_ref().is_some_and(|info| payload.len() > info.max_payload);
         match self.outbox() {
-            Some(outbox) if outbox.has_room() => {
+            Some(outbox) if outbox.has_room() && !is_too_long => {
                 outbox.write(|out| encode::publish(out, subject, reply, None, payload));
                 true
             }

@@ -330,7 +330,8 @@ impl Session {
         self.subscribers.get(&sid).map_or(0, Subscriber::dropped)
     }
 
-    /// Publishes to core NATS: at most once. `false` when there is no link or no room.
+    /// Publishes to core NATS: at most once. `false` when there is no link or no room, or when the server would close the
+    /// link over a payload or subjects so long.
     pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
         let written = self.connection.publish(subject, reply, payload);
         if written {

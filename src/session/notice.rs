@@ -62,7 +62,7 @@ pub enum SessionError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// There is no link, or it takes no more at this moment.
+    /// There is no link, or it takes no more at this moment, or nothing so long.
     NoLink,
     /// Nobody listens to the subject.
     NoResponders,
@@ -81,7 +81,7 @@ impl From<SessionError> for RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLink => f.write_str("there is no connection to ask over"),
+            Self::NoLink => f.write_str("there is no connection to ask over, or it does not take this question"),
             Self::NoResponders => f.write_str("nobody listens to what was asked"),
             Self::NoAnswer => f.write_str("no answer came in time"),
             Self::Session(error) => write!(f, "{error}"),
