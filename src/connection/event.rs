@@ -46,13 +46,14 @@ pub struct Delivery<'a> {
 /// What a connection wants its driver to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Look the host up, dial the address numbered `turn` modulo their count, and tell of it as this epoch.
+    /// Look the host up, dial its addresses from the one numbered `turn` modulo their count on, and tell of it as this
+    /// epoch.
     Dial {
         /// The link to be.
         epoch: Epoch,
         /// Whom to dial.
         addr: ServerAddr,
-        /// Which of the addresses of that name to take.
+        /// Which of the addresses of that name comes first.
         turn: u32,
     },
     /// Close this socket at once, or give up its dial. No answer is wanted.

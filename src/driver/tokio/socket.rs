@@ -2,6 +2,7 @@
 
 use std::format;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::string::ToString;
 use std::task::{Context, Poll};
@@ -14,21 +15,37 @@ use crate::connection::{LinkError, ServerAddr, Transmit};
 
 /// Slices handed to one write.
 const SLICES: usize = 32;
+/// Addresses of one name that are dialled at most.
+const ADDRESSES_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Socket(TcpStream);
 
 impl Socket {
-    /// Looks the host up and dials the address numbered `turn` modulo their count.
+    /// Looks the host up and dials its addresses, the one numbered `turn` modulo their count first.
     pub(super) async fn dial(addr: ServerAddr, turn: u32) -> Result<Self, LinkError> {
-        let failed = |error: io::Error| LinkError::Transport(format!("{}: {error}", addr_text(&addr)));
-        let addresses: Vec<_> = lookup_host((addr.host.as_str(), addr.port)).await.map_err(failed)?.collect();
-        let Some(address) = addresses.get(turn as usize % addresses.len().max(1)) else {
-            return Err(LinkError::Transport(format!("{}: the name stands for no address", addr_text(&addr))));
-        };
-        let stream = TcpStream::connect(address).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        Ok(Self(stream))
+        let failed = |error: io::Error| LinkError::Transport(format!("{addr}: {error}"));
+        let mut addresses: Vec<_> =
+            lookup_host((addr.host.as_str(), addr.port)).await.map_err(failed)?.take(ADDRESSES_MAX).collect();
+        let count = addresses.len().max(1);
+        addresses.rotate_left(turn as usize % count);
+        Self::connect(&addresses).await.map_err(failed)
+    }
+
+    /// Dials one address after the other until one takes the call. One that does not even refuse it costs the whole dial:
+    /// the next dial begins with the next address.
+    async fn connect(addresses: &[SocketAddr]) -> io::Result<Self> {
+        let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Self(stream));
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// Reads once. `Ok(0)` is the end.
@@ -65,10 +82,6 @@ impl Socket {
     }
 }
 
-fn addr_text(addr: &ServerAddr) -> std::string::String {
-    addr.to_string()
-}
-
 /// A peer that is gone is gone, whether it said so with FIN or with RST.
 fn broken(error: io::Error) -> LinkError {
     match error.kind() {
@@ -76,5 +89,23 @@ fn broken(error: io::Error) -> LinkError {
             LinkError::Closed { hint: None }
         }
         _ => LinkError::Transport(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_not_the_last_one() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open_at = open.local_addr().unwrap();
+        let socket = Socket::connect(&[closed, open_at]).await.unwrap();
+        assert_eq!(socket.0.peer_addr().unwrap(), open_at);
+        let refused = Socket::connect(&[closed, closed]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(Socket::connect(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
