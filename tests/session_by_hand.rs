@@ -419,3 +419,21 @@ fn nothing_is_published_over_which_the_server_would_close_the_link() {
     assert!(!hand.session.publish(long, Some(long), b""));
     assert_eq!(hand.written().len(), 1);
 }
+
+#[test]
+fn room_is_room_for_the_message_that_was_refused() {
+    let (mut hand, publisher) = verified(PublisherOptions { in_flight_bytes_max: 1000, ..stream() });
+    hand.submit(publisher, "ord.1", "a", &"x".repeat(500)).unwrap();
+    let probe = hand.written().remove(0);
+    assert!(hand.session.has_room(publisher, None));
+    let large = "y".repeat(800);
+    assert_eq!(hand.submit(publisher, "ord.1", "b", &large), Err(SubmitError::Full));
+    // Who waits for room and tries again would otherwise turn in a circle.
+    assert!(!hand.session.has_room(publisher, None));
+    hand.submit(publisher, "ord.1", "c", "small").unwrap();
+    assert!(hand.session.has_room(publisher, None), "there is room for a small one");
+    assert_eq!(hand.submit(publisher, "ord.1", "b", &large), Err(SubmitError::Full));
+    hand.answer(&probe, r#"{"stream":"ORD","seq":100}"#);
+    assert!(hand.session.has_room(publisher, None));
+    hand.submit(publisher, "ord.1", "b", &large).unwrap();
+}

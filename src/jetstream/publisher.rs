@@ -60,6 +60,8 @@ pub struct Publisher {
     /// nothing in it.
     unheard_since: Option<Instant>,
     last_anomaly: Option<Anomaly>,
+    /// The size of the message that found no room last, until one is taken: who waits for room waits for as much.
+    refused_size: usize,
     pub(super) last_captured: String,
     /// The highest sequence before the watermark.
     pub(super) seq_max: u64,
@@ -107,6 +109,7 @@ impl Publisher {
             moved_at: Instant::ZERO,
             unheard_since: None,
             last_anomaly: None,
+            refused_size: 0,
             last_captured: String::new(),
             seq_max: 0,
             first_stored_seq: None,
@@ -177,6 +180,7 @@ impl Publisher {
         };
         let size = parts.size();
         if !self.ledger.is_empty() && self.ledger.bytes_held() + size > self.options.in_flight_bytes_max {
+            self.refused_size = size;
             return Err(SubmitError::Full);
         }
         for (size, max) in [
@@ -192,6 +196,7 @@ impl Publisher {
         if self.ledger.is_empty() {
             self.moved_at = now;
         }
+        self.refused_size = 0;
         let owner = owner(&mut self.acks);
         self.ledger.push(&parts, owner);
         self.statistics.submitted += 1;
@@ -374,11 +379,12 @@ impl Publisher {
         self.ledger.len()
     }
 
-    /// Whether a message of ordinary size would be taken now.
+    /// Whether a message would be taken now: a small one, or the one that was last refused for its size.
     pub fn has_room(&self) -> bool {
+        let held = self.ledger.bytes_held() + self.refused_size.max(1);
         self.failure.is_some()
             || (self.ledger.len() < self.options.in_flight_max
-                && (self.ledger.is_empty() || self.ledger.bytes_held() < self.options.in_flight_bytes_max)
+                && (self.ledger.is_empty() || held <= self.options.in_flight_bytes_max)
                 && self.outcomes.len() < self.outcomes_max())
     }
 

@@ -247,7 +247,7 @@ impl Session {
         }
     }
 
-    /// Whether a message of ordinary size would be taken from this place in the line.
+    /// Whether a message would be taken from this place in the line: a small one, or the one last refused for its size.
     pub fn has_room(&self, id: PublisherId, ticket: Option<Ticket>) -> bool {
         self.seats.get(&id).is_none_or(|seat| seat.has_room(ticket))
     }

@@ -81,7 +81,8 @@ impl Publisher {
         self.with_now(|session, id, now| session.submit(id, None, tag, message, now))
     }
 
-    /// Waits until a message of ordinary size would be taken, or the publisher is over.
+    /// Waits until a message would be taken: a small one, or the one that was last refused as too large for the room
+    /// there was. Or until the publisher is over.
     ///
     /// Dropped, nothing has happened.
     pub async fn ready(&self) {
