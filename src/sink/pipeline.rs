@@ -338,6 +338,12 @@ impl Pipeline {
         })
     }
 
+    /// The commit of where the pipeline stands before anything is sent: from then on a missing checkpoint is a lost one.
+    pub fn start_commit(&self) -> Commit {
+        let Start { position, lines, read_from, fingerprint } = self.start;
+        Commit { position, lines, read_from, fingerprint, records: 0 }
+    }
+
     /// The commit is durable.
     pub fn handle_committed(&mut self, commit: &Commit) {
         assert!(commit.position <= self.watermark.position, "nothing is committed past the watermark");

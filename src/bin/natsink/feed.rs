@@ -42,6 +42,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) progress: Progress,
     pub(crate) input_len: Option<u64>,
     pub(crate) stopping: Option<Stopping>,
+    /// Whether it was told that a duplicate could not be verified.
+    pub(crate) warned: bool,
 }
 
 /// A run that reads and sends no more, and waits for what is in flight.
@@ -190,6 +192,14 @@ impl Feed<'_> {
         self.publisher.try_outcomes(&mut self.outcomes);
         let now = self.now();
         for (tag, outcome) in self.outcomes.drain(..) {
+            if let Outcome::Duplicate { seq, verified: false } = outcome
+                && !std::mem::replace(&mut self.warned, true)
+            {
+                log::warn(format_args!(
+                    "a duplicate cannot be verified: the stream does not hold sequence {seq} any more, or may not be read; \
+                     it is taken for one, and so are others like it"
+                ));
+            }
             self.pipeline.handle_outcome(tag, &outcome, now);
         }
     }

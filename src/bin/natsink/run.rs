@@ -82,12 +82,17 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let start = Start { read_from: opening::read_from(plan, saved.as_ref(), &stream), ..start };
     let mapper = opening::mapper(plan, place.input(&client))?;
     let pipeline = Pipeline::new(mapper, opening::pipeline_options(plan), start);
+    let mut store = Store { checkpoint, dead_letter, place };
+    if saved.is_none() {
+        // A crash before the first commit is then no lost checkpoint.
+        store.save(&pipeline.start_commit())?;
+    }
     let mut feed = Feed {
         plan,
         client,
         publisher,
         pipeline,
-        store: Some(Store { checkpoint, dead_letter, place }),
+        store: Some(store),
         committing: None,
         outcomes: Vec::with_capacity(plan.in_flight.events_max.min(65_536)),
         signals,
@@ -95,6 +100,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
+        warned: false,
     };
     let result = feed_all(&mut feed, start, places, receipt).await;
     feed.account(receipt);
