@@ -312,6 +312,21 @@ async fn a_stream_recreated_while_we_publish_stops_the_publisher() {
 }
 
 #[tokio::test]
+async fn a_stream_recreated_between_two_publishes_is_told_by_its_first_ack() {
+    let server = Server::start(ServerOptions::default());
+    let mut raw = orders(&server);
+    let (_client, publisher) = publisher(&server.url()).await;
+    feed(&publisher, 0, 10).await;
+    within(publisher.settled()).await;
+    raw.api("STREAM.DELETE.ORDERS", &json!({}));
+    raw.create_stream(json!({"name": "ORDERS", "subjects": ["orders.>"]}));
+    let ack = publish(&publisher, "new", "x").await;
+    assert_eq!(within(ack).await, Outcome::Unknown);
+    let failure = publisher.failure().expect("the publisher is over");
+    assert_eq!(failure, PublisherError::Stream(StreamProblem::Rewound { acked: 10, found: 1 }));
+}
+
+#[tokio::test]
 async fn a_budget_that_is_over_makes_what_is_pending_unknown() {
     let mut server = Server::start(ServerOptions::default());
     orders(&server);

@@ -50,6 +50,11 @@ impl Publisher {
 
     fn take_stored(&mut self, ordinal: u64, stream: &[u8], seq: u64, duplicate: bool, now: Instant) {
         let Some(entry) = self.ledger.entry(ordinal) else { return };
+        if !duplicate && seq <= entry.acked_before && self.options.stream.is_some() {
+            // Stored behind a sequence, and before it: the stream that acknowledged it is not this one any more.
+            let problem = StreamProblem::Rewound { acked: entry.acked_before, found: seq };
+            return self.fail(PublisherError::Stream(problem));
+        }
         // A message that was sent before can still be another one's duplicate: then that one's sequence is known.
         let is_doubtful = !entry.resent || seq <= self.seq_max;
         let verified = !is_doubtful;

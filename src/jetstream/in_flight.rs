@@ -47,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) refusals: u8,
     /// How many bytes its last link had been given with it.
     pub(crate) sent_end: u64,
+    /// The highest sequence that was acknowledged when it came: a stream that stores it stores it behind that.
+    pub(crate) acked_before: u64,
     /// Headers and payload, bytes.
     pub(crate) size: usize,
     payload_len: usize,
@@ -187,7 +189,7 @@ impl InFlight {
         self.entries.get_mut(usize::try_from(ordinal.checked_sub(self.front)?).ok()?)
     }
 
-    pub(crate) fn push(&mut self, parts: &Parts<'_>, owner: Owner) {
+    pub(crate) fn push(&mut self, parts: &Parts<'_>, owner: Owner, acked_before: u64) {
         let len = parts.encoded_len();
         let span = self.bytes.take(len).unwrap_or_else(|| {
             self.bytes.grow(len, self.entries.iter_mut().map(|entry| &mut entry.span));
@@ -205,6 +207,7 @@ impl InFlight {
             resent: false,
             refusals: 0,
             sent_end: 0,
+            acked_before,
             size,
             payload_len: parts.payload.len(),
             subject_len: parts.subject.len(),
@@ -286,7 +289,7 @@ mod tests {
     #[test]
     fn a_message_is_sent_again_with_nothing_changed_but_its_pass() {
         let mut ledger = InFlight::default();
-        ledger.push(&parts(b"hello", None), Owner::Tag(1));
+        ledger.push(&parts(b"hello", None), Owner::Tag(1), 0);
         let mut outbox = Outbox::new(1 << 20);
         ledger.send(0, 1, &mut outbox);
         let first = String::from_utf8(flat(&mut outbox)).unwrap();
@@ -309,7 +312,7 @@ mod tests {
     fn large_shared_payloads_are_not_copied() {
         let mut ledger = InFlight::default();
         let payload = Bytes::from(alloc::vec![b'x'; SHARED_LEN_MIN]);
-        ledger.push(&parts(&payload, Some(&payload)), Owner::Tag(1));
+        ledger.push(&parts(&payload, Some(&payload)), Owner::Tag(1), 0);
         let entry = ledger.entry(0).unwrap();
         assert!(entry.span.len() < 200);
         assert_eq!(ledger.payload(entry).as_ptr(), payload.as_ptr());
@@ -327,7 +330,7 @@ mod tests {
     fn the_settled_front_is_dropped_and_only_that() {
         let mut ledger = InFlight::default();
         for tag in 0..4 {
-            ledger.push(&parts(b"hello", None), Owner::Tag(tag));
+            ledger.push(&parts(b"hello", None), Owner::Tag(tag), 0);
         }
         ledger.entry_mut(1).unwrap().state = State::Settled { seq: Some(7) };
         assert!(!ledger.pop_settled(|_| panic!("nothing to drop")));

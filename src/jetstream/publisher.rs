@@ -198,7 +198,7 @@ impl Publisher {
         }
         self.refused_size = 0;
         let owner = owner(&mut self.acks);
-        self.ledger.push(&parts, owner);
+        self.ledger.push(&parts, owner, self.acked_seq);
         self.statistics.submitted += 1;
         Ok(owner)
     }

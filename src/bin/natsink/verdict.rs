@@ -57,7 +57,7 @@ fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
             (Code::Permission, "permission", format!("allow this user to publish to $JS.API.STREAM.INFO.{name}"))
         }
         StreamProblem::Recreated { .. } | StreamProblem::Rewound { .. } | StreamProblem::Gone { .. } => {
-            let help = "nothing was sent to it; if that is meant, start over with --from-start";
+            let help = "if that is meant, start over with --from-start";
             (Code::Fenced, "other_stream", help.into())
         }
         _ => (Code::Config, "stream_unusable", format!("see nats stream info {name}")),
