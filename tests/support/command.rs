@@ -254,10 +254,23 @@ impl Run {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
-    /// Closes the pipe and waits for the end; what must hold at every end is checked.
+    /// Sends a signal and waits for the end, with the pipe still open.
+    #[track_caller]
+    pub fn stop(self, signal: &str) -> Ended {
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Closes the pipe and waits for the end.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         drop(self.pipe.take());
+        self.ended()
+    }
+
+    /// Waits for the end; what must hold at every end is checked.
+    #[track_caller]
+    fn ended(mut self) -> Ended {
         let code = loop {
             match self.child.try_wait().expect("a child can be asked") {
                 Some(status) => break status.code().unwrap_or_else(|| 128 + status.signal().expect("a signal")),
