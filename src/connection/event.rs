@@ -1,7 +1,7 @@
 //! What a connection has to say, and what it wants done.
 
 use super::{CloseReason, LinkError, ServerAddr, Sid};
-use crate::proto::{Headers, ServerError};
+use crate::proto::{Frame, FrameOp, Headers, ServerError};
 
 /// The number of a link: each dial has the next. A fact about an earlier one is ignored.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -41,6 +41,24 @@ pub struct Delivery<'a> {
     pub headers: Option<Headers<'a>>,
     /// The payload.
     pub payload: &'a [u8],
+}
+
+impl<'a> Delivery<'a> {
+    /// The message that this frame of the received bytes is, if it is one.
+    pub(super) fn of(frame: Frame, bytes: &'a [u8]) -> Option<Self> {
+        let (sid, subject, reply, headers, payload) = match frame.op {
+            FrameOp::Msg { subject, sid, reply, payload } => (sid, subject, reply, None, payload),
+            FrameOp::HMsg { subject, sid, reply, headers, payload } => (sid, subject, reply, Some(headers), payload),
+            _ => return None,
+        };
+        Some(Self {
+            sid: Sid(sid),
+            subject: subject.of(bytes),
+            reply: reply.map(|reply| reply.of(bytes)),
+            headers: headers.and_then(|headers| Headers::parse(headers.of(bytes)).ok()),
+            payload: payload.of(bytes),
+        })
+    }
 }
 
 /// What a connection wants its driver to do.

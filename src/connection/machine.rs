@@ -5,11 +5,11 @@ use alloc::string::String;
 use core::mem;
 use core::time::Duration;
 
-use super::link::{Link, Phase, Pong};
+use super::link::{Link, Phase};
 use super::servers::Servers;
 use super::subscriptions::{Sid, Subscriptions};
 use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, ServerAddr, Transmit};
-use crate::proto::{Connect, Frame, FrameOp, Headers, Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
+use crate::proto::{Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
 use crate::rng::Entropy;
 use crate::time::Instant;
 
@@ -27,21 +27,21 @@ const SILENT_REFUSAL: &str =
 /// carry off what is to be transmitted, then ask for the timeout.
 #[derive(Debug)]
 pub struct Connection {
-    options: ConnectionOptions,
-    state: State,
-    servers: Servers,
-    subscriptions: Subscriptions,
-    events: VecDeque<Owned>,
+    pub(super) options: ConnectionOptions,
+    pub(super) state: State,
+    pub(super) servers: Servers,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) events: VecDeque<Owned>,
     actions: VecDeque<Action>,
-    info: Option<ServerInfo>,
-    statistics: Statistics,
+    pub(super) info: Option<ServerInfo>,
+    pub(super) statistics: Statistics,
     last_epoch: u64,
     inbox_id: u128,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// Between two dials.
     Resting,
     Linked(alloc::boxed::Box<Link>),
@@ -50,7 +50,7 @@ enum State {
 
 /// Events that borrow nothing.
 #[derive(Debug)]
-enum Owned {
+pub(super) enum Owned {
     Connected,
     Disconnected(LinkError),
     DialFailed(LinkError),
@@ -196,7 +196,7 @@ impl Connection {
             }
         };
         let State::Linked(link) = &self.state else { return None };
-        Some(Event::Message(delivery(frame, link.inbox.unread())?))
+        Some(Event::Message(Delivery::of(frame, link.inbox.unread())?))
     }
 
     /// The next thing the driver shall do.
@@ -289,6 +289,21 @@ impl Connection {
         self.events.push_back(Owned::Closed(reason));
     }
 
+    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room, or when the
+    /// server would close the link over a payload or subjects so long.
+    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
+        let line_len = encode::publish_line_len(subject, reply, None, payload.len());
+        let is_too_long = line_len > encode::CONTROL_LINE_MAX
+            || self.info.as_ref().is_some_and(|info| payload.len() > info.max_payload);
+        match self.outbox() {
+            Some(outbox) if outbox.has_room() && !is_too_long => {
+                outbox.write(|out| encode::publish(out, subject, reply, None, payload));
+                true
+            }
+            _ => false,
+        }
+    }
+
     // Getters.
 
     /// The present link, from its dial on.
@@ -361,7 +376,7 @@ impl Connection {
         self.actions.push_back(Action::Dial { epoch, addr, turn });
     }
 
-    fn hang_up(&mut self, cause: LinkError, now: Instant) {
+    pub(super) fn hang_up(&mut self, cause: LinkError, now: Instant) {
         if let State::Linked(link) = &self.state {
             self.actions.push_back(Action::Hangup(link.epoch));
             self.lose(cause, now);
@@ -398,101 +413,6 @@ impl Connection {
             self.close(CloseReason::Unreachable(cause));
         }
     }
-
-    fn is_delivery(&mut self, frame: &Frame) -> bool {
-        let (FrameOp::Msg { sid, .. } | FrameOp::HMsg { sid, .. }) = frame.op else { return false };
-        let ours = self.is_up() && self.subscriptions.contains(Sid(sid));
-        if ours {
-            self.statistics.messages_in += 1;
-        }
-        ours
-    }
-
-    /// Reads an op that is no message for a live subscription.
-    fn read(&mut self, frame: Frame) {
-        let State::Linked(link) = &mut self.state else { return };
-        let bytes = link.inbox.unread();
-        match (frame.op, link.phase) {
-            (FrameOp::Info(json), Phase::AwaitInfo { deadline }) => match ServerInfo::parse(json.of(bytes)) {
-                Ok(info) => self.greet(info, deadline),
-                Err(error) => self.hang_up(LinkError::Info(error), self.now),
-            },
-            (FrameOp::Err(text), _) => {
-                let error = ServerError::parse(text.of(bytes));
-                if error.closes() {
-                    self.hang_up(LinkError::Refused(error), self.now);
-                } else {
-                    self.events.push_back(Owned::ServerError(error));
-                }
-            }
-            (_, Phase::AwaitInfo { .. } | Phase::Dialing { .. }) => {
-                self.hang_up(LinkError::OutOfPlace("an op before INFO"), self.now);
-            }
-            (FrameOp::Info(json), _) => {
-                // A later INFO that cannot be read changes nothing: the first one stands.
-                if let Ok(info) = ServerInfo::parse(json.of(bytes)) {
-                    self.renew(info);
-                }
-            }
-            (FrameOp::Ping, _) => link.pong(self.options.limits.pings_max),
-            (FrameOp::Pong, _) => match link.take_pong() {
-                Pong::Greeting => self.come_up(),
-                Pong::Caller(number) => self.events.push_back(Owned::Pong(number)),
-                Pong::Other => {}
-            },
-            (FrameOp::Ok, _) => {}
-            (FrameOp::Msg { .. } | FrameOp::HMsg { .. }, _) => self.statistics.strays += 1,
-            (_, _) => self.hang_up(LinkError::OutOfPlace("a client's op from the server"), self.now),
-        }
-    }
-
-    fn greet(&mut self, info: ServerInfo, deadline: Instant) {
-        let now = self.now;
-        let State::Linked(link) = &mut self.state else { return };
-        if info.tls_required || link.addr.tls {
-            return self.hang_up(LinkError::TlsRequired, now);
-        }
-        if !info.headers {
-            return self.hang_up(LinkError::Unsupported("headers"), now);
-        }
-        let mut connect = Connect { name: self.options.name.as_deref(), ..Connect::default() };
-        self.options.auth.apply(&mut connect);
-        link.outbox.write(|out| encode::connect(out, &connect));
-        link.ping_greeting();
-        link.phase = Phase::AwaitPong { deadline };
-        self.info = Some(info);
-    }
-
-    fn come_up(&mut self) {
-        let State::Linked(link) = &mut self.state else { return };
-        link.phase = Phase::Up { since: self.now };
-        link.outbox.write(|out| self.subscriptions.encode_all(out));
-        self.statistics.connects += 1;
-        self.servers.accepted();
-        self.events.push_back(Owned::Connected);
-    }
-
-    fn renew(&mut self, info: ServerInfo) {
-        if info.ldm && !self.info.as_ref().is_some_and(|known| known.ldm) {
-            self.events.push_back(Owned::LameDuck);
-        }
-        self.info = Some(info);
-    }
-
-    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room, or when the
-    /// server would close the link over a payload or subjects so long.
-    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
-        let line_len = encode::publish_line_len(subject, reply, None, payload.len());
-        let is_too_long = line_len > encode::CONTROL_LINE_MAX
-            || self.info.as_ref().is_some_and(|info| payload.len() > info.max_payload);
-        match self.outbox() {
-            Some(outbox) if outbox.has_room() && !is_too_long => {
-                outbox.write(|out| encode::publish(out, subject, reply, None, payload));
-                true
-            }
-            _ => false,
-        }
-    }
 }
 
 fn link_of(state: &mut State, epoch: Epoch) -> Option<&mut Link> {
@@ -500,21 +420,6 @@ fn link_of(state: &mut State, epoch: Epoch) -> Option<&mut Link> {
         State::Linked(link) if link.epoch == epoch => Some(link),
         _ => None,
     }
-}
-
-fn delivery(frame: Frame, bytes: &[u8]) -> Option<Delivery<'_>> {
-    let (sid, subject, reply, headers, payload) = match frame.op {
-        FrameOp::Msg { subject, sid, reply, payload } => (sid, subject, reply, None, payload),
-        FrameOp::HMsg { subject, sid, reply, headers, payload } => (sid, subject, reply, Some(headers), payload),
-        _ => return None,
-    };
-    Some(Delivery {
-        sid: Sid(sid),
-        subject: subject.of(bytes),
-        reply: reply.map(|reply| reply.of(bytes)),
-        headers: headers.and_then(|headers| Headers::parse(headers.of(bytes)).ok()),
-        payload: payload.of(bytes),
-    })
 }
 
 fn push_base62(out: &mut String, mut number: u128) {

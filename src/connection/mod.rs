@@ -9,6 +9,7 @@ mod link;
 mod machine;
 mod options;
 mod outbox;
+mod reading;
 mod secret;
 mod servers;
 mod subscriptions;

@@ -110,7 +110,6 @@ impl Publisher {
         match self.check.handle_answer(tail, status, payload, self.server.jetstream, now) {
             Ok(false) => {}
             Ok(true) => {
-                self.last_captured.clear();
                 self.changed = true;
                 self.notice(Notice::Verified);
                 self.reject_unfit(now);

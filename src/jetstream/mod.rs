@@ -13,6 +13,7 @@ mod ordered;
 mod outcome;
 mod publisher;
 mod read_back;
+mod settling;
 mod stored_message;
 mod stream_check;
 mod stream_info;

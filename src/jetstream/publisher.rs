@@ -23,9 +23,6 @@ use crate::proto::{HEADERS_LEN_MAX, ServerError, ServerInfo};
 use crate::time::Instant;
 use crate::wakers::Wakers;
 
-/// Notices kept for a reader that does not come.
-const NOTICES_MAX: usize = 64;
-
 /// A publisher into JetStream, as a machine without sockets, clock or entropy.
 ///
 /// It is told what the connection saw (`handle_*`) and writes into the connection's outbox (`pump`). Every message
@@ -45,29 +42,28 @@ pub struct Publisher {
     pub(super) check: StreamCheck,
     pub(super) read_back: ReadBack,
     pub(super) last_stream: String,
-    acks: Acks,
-    outcomes: VecDeque<(u64, Outcome)>,
-    outcomes_readers: Wakers,
-    woken: Vec<Waker>,
-    notices: VecDeque<Notice>,
-    failure: Option<PublisherError>,
+    pub(super) acks: Acks,
+    pub(super) outcomes: VecDeque<(u64, Outcome)>,
+    pub(super) outcomes_readers: Wakers,
+    pub(super) woken: Vec<Waker>,
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) failure: Option<PublisherError>,
     pub(super) server: Server,
     /// Since when the first unsettled message is known to have left, and to be unanswered.
-    front_out_since: Option<Instant>,
+    pub(super) front_out_since: Option<Instant>,
     /// When the watermark last moved, or messages began to be pending.
-    moved_at: Instant,
+    pub(super) moved_at: Instant,
     /// Since when something is asked on this link, and nothing of any kind was answered since. A new pass changes
     /// nothing in it.
-    unheard_since: Option<Instant>,
-    last_anomaly: Option<Anomaly>,
+    pub(super) unheard_since: Option<Instant>,
+    pub(super) last_anomaly: Option<Anomaly>,
     /// The size of the message that found no room last, until one is taken: who waits for room waits for as much.
     refused_size: usize,
-    pub(super) last_captured: String,
     /// The highest sequence before the watermark.
     pub(super) seq_max: u64,
-    first_stored_seq: Option<u64>,
+    pub(super) first_stored_seq: Option<u64>,
     pub(super) acked_seq: u64,
-    dead_link: bool,
+    pub(super) dead_link: bool,
     pub(super) changed: bool,
     pub(super) statistics: PublisherStatistics,
 }
@@ -75,7 +71,7 @@ pub struct Publisher {
 /// What the publisher keeps of the server's INFO.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
-    max_payload: usize,
+    pub(super) max_payload: usize,
     pub(super) jetstream: bool,
 }
 
@@ -110,7 +106,6 @@ impl Publisher {
             unheard_since: None,
             last_anomaly: None,
             refused_size: 0,
-            last_captured: String::new(),
             seq_max: 0,
             first_stored_seq: None,
             acked_seq: options.acked_seq,
@@ -186,13 +181,13 @@ impl Publisher {
         for (size, max) in [
             (parts.control_line_len(), CONTROL_LINE_MAX),
             (parts.headers_len(), HEADERS_LEN_MAX),
-            (size, size_max(self.server, &self.check)),
+            (size, self.check.size_max(self.server.max_payload)),
         ] {
             if size > max {
                 return Err(SubmitError::Rejected(Rejection::TooLarge { size, max }));
             }
         }
-        check_captured(self.check.info(), &mut self.last_captured, parts.subject).map_err(SubmitError::Rejected)?;
+        self.check.check_captured(parts.subject).map_err(SubmitError::Rejected)?;
         if self.ledger.is_empty() {
             self.moved_at = now;
         }
@@ -369,6 +364,11 @@ impl Publisher {
 
     // Getters.
 
+    /// Unread outcomes beyond which no message is taken.
+    fn outcomes_max(&self) -> usize {
+        self.options.in_flight_max.saturating_mul(2)
+    }
+
     /// Whether the stream was looked at on the present link.
     pub fn is_verified(&self) -> bool {
         self.check.is_verified()
@@ -432,160 +432,10 @@ impl Publisher {
     pub(crate) fn take_woken(&mut self, into: &mut Vec<Waker>) {
         into.append(&mut self.woken);
     }
-
-    // Inside.
-
-    /// Unread outcomes beyond which no message is taken.
-    fn outcomes_max(&self) -> usize {
-        self.options.in_flight_max.saturating_mul(2)
-    }
-
-    /// Holds what was taken earlier against what server and stream take now.
-    pub(super) fn reject_unfit(&mut self, now: Instant) {
-        let max = size_max(self.server, &self.check);
-        for ordinal in self.ledger.front()..self.ledger.back() {
-            let Some(entry) = self.ledger.entry(ordinal).filter(|entry| entry.state == State::Open) else { continue };
-            let subject = core::str::from_utf8(self.ledger.subject(entry)).unwrap_or_default();
-            let rejection = if entry.size > max {
-                Rejection::TooLarge { size: entry.size, max }
-            } else if let Err(rejection) = check_captured(self.check.info(), &mut self.last_captured, subject) {
-                rejection
-            } else {
-                continue;
-            };
-            self.settle(ordinal, Outcome::Rejected(rejection), now);
-        }
-    }
-
-    /// The front has been out for `send_timeout` without an answer.
-    fn front_is_silent(&mut self, now: Instant) {
-        let front = self.ledger.front();
-        match self.ledger.entry(front).map(|entry| entry.state) {
-            Some(State::Checking { seq }) => {
-                self.read_back.ask(front, seq);
-                self.front_out_since = Some(now);
-            }
-            _ => self.pass_over(Anomaly::Silence, Pace::Slowly, now),
-        }
-    }
-
-    /// Ends the pass. Everything unsettled is written again, in order, after a pause.
-    pub(super) fn pass_over(&mut self, anomaly: Anomaly, pace: Pace, now: Instant) {
-        let pause = self.lane.anomaly(pace, self.ledger.front(), now);
-        self.front_out_since = None;
-        self.statistics.anomalies += 1;
-        if anomaly == Anomaly::NoResponders {
-            self.check.doubt(now + pause);
-            self.ask_again();
-        }
-        self.last_anomaly = Some(anomaly.clone());
-        self.notice(Notice::Paused { anomaly, pause });
-    }
-
-    /// All questions about stored messages are asked anew.
-    pub(super) fn ask_again(&mut self) {
-        self.read_back.clear();
-        for ordinal in self.ledger.front()..self.ledger.back() {
-            if let Some(State::Checking { seq }) = self.ledger.entry(ordinal).map(|entry| entry.state) {
-                self.read_back.ask(ordinal, seq);
-            }
-        }
-    }
-
-    pub(super) fn settle(&mut self, ordinal: u64, outcome: Outcome, now: Instant) {
-        let Some(entry) = self.ledger.entry_mut(ordinal) else { return };
-        if matches!(entry.state, State::Settled { .. }) {
-            return;
-        }
-        // A repeated id's second message was stored with the first, and says nothing of the order of this run.
-        let seq = match outcome {
-            Outcome::Stored { seq } => Some(seq),
-            Outcome::Duplicate { seq, .. } if entry.resent || self.first_stored_seq.is_none_or(|first| seq < first) => {
-                Some(seq)
-            }
-            _ => None,
-        };
-        entry.state = State::Settled { seq };
-        let owner = entry.owner;
-        if let Outcome::Stored { seq } = outcome {
-            self.first_stored_seq.get_or_insert(seq);
-        }
-        self.acked_seq = self.acked_seq.max(seq.unwrap_or(0));
-        self.statistics.count(&outcome);
-        self.tell(owner, outcome);
-        let (seq_max, inversions) = (&mut self.seq_max, &mut self.statistics.inversions);
-        let moved = self.ledger.pop_settled(|seq| {
-            let seq = seq.unwrap_or(*seq_max);
-            *inversions += u64::from(seq < *seq_max);
-            *seq_max = seq.max(*seq_max);
-        });
-        if moved {
-            self.moved_at = now;
-            self.front_out_since = None;
-            self.unheard_since = None;
-        }
-        self.lane.settled(ordinal, &self.ledger, moved, now);
-    }
-
-    fn tell(&mut self, owner: Owner, outcome: Outcome) {
-        match owner {
-            Owner::Ack(slot) => self.woken.extend(self.acks.settle(slot, outcome)),
-            Owner::Tag(tag) => {
-                self.outcomes.push_back((tag, outcome));
-                self.outcomes_readers.wake(&mut self.woken);
-            }
-        }
-    }
-
-    pub(super) fn fail(&mut self, error: PublisherError) {
-        if self.failure.is_some() {
-            return;
-        }
-        self.failure = Some(error);
-        self.changed = true;
-        for ordinal in self.ledger.front()..self.ledger.back() {
-            let Some(entry) = self.ledger.entry_mut(ordinal) else { continue };
-            if !matches!(entry.state, State::Settled { .. }) {
-                entry.state = State::Settled { seq: None };
-                let owner = entry.owner;
-                self.tell(owner, Outcome::Unknown);
-            }
-        }
-        self.ledger.pop_settled(|_| {});
-        self.front_out_since = None;
-        self.unheard_since = None;
-        self.outcomes_readers.wake(&mut self.woken);
-    }
-
-    pub(super) fn notice(&mut self, notice: Notice) {
-        if self.notices.len() == NOTICES_MAX {
-            self.notices.pop_front();
-        }
-        self.notices.push_back(notice);
-    }
 }
 
 pub(super) fn stream_name<'a>(options: &'a PublisherOptions, last_seen: &'a str) -> &'a str {
     options.stream.as_deref().unwrap_or(last_seen)
-}
-
-/// What headers and payload together may be, bytes.
-fn size_max(server: Server, check: &StreamCheck) -> usize {
-    let stream = check.info().and_then(|info| info.max_msg_size).unwrap_or(usize::MAX);
-    server.max_payload.min(stream)
-}
-
-/// Whether the stream captures the subject. The last subject that it did is remembered: the next is often the same.
-fn check_captured(info: Option<&StreamInfo>, last: &mut String, subject: &str) -> Result<(), Rejection> {
-    let Some(info) = info else { return Ok(()) };
-    if last != subject {
-        if !info.captures(subject) {
-            return Err(Rejection::NotCaptured { subject: subject.into(), stream: info.name.clone() });
-        }
-        last.clear();
-        last.push_str(subject);
-    }
-    Ok(())
 }
 
 /// Appends the digits of `number` without allocating.

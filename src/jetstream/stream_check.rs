@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::stream_info::InfoAnswer;
-use super::{PublisherOptions, StreamInfo, StreamProblem};
+use super::{PublisherOptions, Rejection, StreamInfo, StreamProblem};
 use crate::connection::{Backoff, Outbox};
 use crate::proto::{Pattern, Subject, encode};
 use crate::time::Instant;
@@ -23,6 +23,7 @@ pub(crate) struct StreamCheck {
     subjects: Vec<Pattern>,
     created: Option<String>,
     info: Option<StreamInfo>,
+    last_captured: String,
     standing: Standing,
     /// The number of the last question; answers to earlier ones are stale.
     asked: u64,
@@ -60,6 +61,7 @@ impl StreamCheck {
             subjects: options.subjects.clone(),
             created: options.created.clone(),
             info: None,
+            last_captured: String::new(),
             standing: Standing::Down,
             asked: 0,
             acked_when_asked: 0,
@@ -72,6 +74,25 @@ impl StreamCheck {
 
     pub(crate) fn info(&self) -> Option<&StreamInfo> {
         self.info.as_ref()
+    }
+
+    /// What headers and payload together may be, bytes, when the server takes `max_payload`.
+    pub(crate) fn size_max(&self, max_payload: usize) -> usize {
+        self.info.as_ref().and_then(|info| info.max_msg_size).unwrap_or(usize::MAX).min(max_payload)
+    }
+
+    /// Whether the stream captures the subject; before it was looked at, any. The last subject that it did is remembered:
+    /// the next is often the same.
+    pub(crate) fn check_captured(&mut self, subject: &str) -> Result<(), Rejection> {
+        let Some(info) = &self.info else { return Ok(()) };
+        if self.last_captured != subject {
+            if !info.captures(subject) {
+                return Err(Rejection::NotCaptured { subject: subject.into(), stream: info.name.clone() });
+            }
+            self.last_captured.clear();
+            self.last_captured.push_str(subject);
+        }
+        Ok(())
     }
 
     /// The subject of the question.
@@ -201,6 +222,7 @@ impl StreamCheck {
             });
         }
         self.created = Some(info.created.clone());
+        self.last_captured.clear();
         self.info = Some(info);
         (self.fruitless, self.lagging) = (0, 0);
         self.standing = Standing::Verified;

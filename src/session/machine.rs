@@ -6,14 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use super::seat::{Seat, Ticket};
-use super::subscriber::{Received, Subscriber};
+use super::seat::Seat;
+use super::subscriber::Subscriber;
 use super::{LinkNotice, LinkState, SessionError};
 use crate::connection::{
     Action, CloseReason, Connection, ConnectionOptions, Epoch, Event, LinkError, Sid, Statistics, Transmit,
 };
-use crate::jetstream::{AckSlot, Message, Outcome, Publisher, PublisherOptions, SubmitError};
-use crate::proto::{Pattern, Subject, SubjectBuf, is_token};
+use crate::jetstream::{Publisher, SubmitError};
 use crate::rng::Entropy;
 use crate::time::Instant;
 use crate::wakers::Wakers;
@@ -27,21 +26,21 @@ const NOTICES_MAX: usize = 64;
 /// I/O and never blocks, so a driver can keep it behind a mutex that is only ever held for microseconds.
 #[derive(Debug)]
 pub struct Session {
-    connection: Connection,
-    seats: BTreeMap<PublisherId, Seat>,
-    subscribers: BTreeMap<Sid, Subscriber>,
-    inboxes_made: u32,
-    run: u64,
-    notices: VecDeque<LinkNotice>,
-    state_watchers: Wakers,
-    woken: Vec<Waker>,
+    pub(super) connection: Connection,
+    pub(super) seats: BTreeMap<PublisherId, Seat>,
+    pub(super) subscribers: BTreeMap<Sid, Subscriber>,
+    pub(super) inboxes_made: u32,
+    pub(super) run: u64,
+    pub(super) notices: VecDeque<LinkNotice>,
+    pub(super) state_watchers: Wakers,
+    pub(super) woken: Vec<Waker>,
     /// The sleeping driver.
-    driver: Option<Waker>,
+    pub(super) driver: Option<Waker>,
 }
 
 /// Names a publisher of a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct PublisherId(u32);
+pub struct PublisherId(pub(super) u32);
 
 impl Session {
     /// A session that will ask for its first dial at once.
@@ -147,211 +146,6 @@ impl Session {
         self.notices.pop_front()
     }
 
-    // Commands.
-
-    /// Adds a publisher.
-    ///
-    /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows, or a name in the options is none.
-    pub fn add_publisher(&mut self, options: PublisherOptions, now: Instant) -> Result<PublisherId, SessionError> {
-        self.check_open()?;
-        if options.stream.as_ref().is_some_and(|stream| !is_token(stream)) {
-            return Err(SessionError::StreamName);
-        }
-        let stream = options.stream.as_deref().unwrap_or("any");
-        Subject::new(&format!("{}.STREAM.MSG.GET.{stream}", options.api_prefix)).map_err(SessionError::ApiPrefix)?;
-        self.inboxes_made += 1;
-        let number = self.inboxes_made;
-        let reply_root = format!("{}.{number}.", self.connection.inbox_root());
-        let inbox = Pattern::new(format!("{reply_root}*")).map_err(SessionError::InboxPrefix)?;
-        let sid = self.connection.subscribe(inbox, None).ok_or(SessionError::TooManySubscriptions)?;
-        let own_id_root = format!("{:016x}.{number}.", self.run);
-        let mut publisher = Publisher::new(options, reply_root, own_id_root);
-        if self.connection.is_up()
-            && let Some(info) = self.connection.info()
-        {
-            publisher.handle_connected(info, now);
-        }
-        let id = PublisherId(number);
-        self.seats.insert(id, Seat::new(publisher, sid));
-        self.pump(now);
-        self.wake_driver();
-        Ok(id)
-    }
-
-    /// Ends a publisher. What it had not settled is `Unknown`; outcomes can still be read until it is removed.
-    pub fn close_publisher(&mut self, id: PublisherId) {
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.publisher.close();
-            seat.publisher.take_woken(&mut self.woken);
-            seat.wake_all(&mut self.woken);
-            // Who waits for the stream to be looked at will not see it.
-            self.state_watchers.wake(&mut self.woken);
-            self.connection.unsubscribe(seat.sid);
-            self.wake_driver();
-        }
-    }
-
-    /// Forgets a publisher and its unread outcomes.
-    pub fn remove_publisher(&mut self, id: PublisherId) {
-        self.close_publisher(id);
-        self.seats.remove(&id);
-    }
-
-    /// Takes a message for this publisher; its outcome will come under `tag`. `ticket` is the caller's place in the
-    /// queue, if it has one.
-    ///
-    /// # Errors
-    /// See [`SubmitError`]; nothing was sent then. `Full` also while others wait in the queue.
-    pub fn submit(
-        &mut self,
-        id: PublisherId,
-        ticket: Option<Ticket>,
-        tag: u64,
-        message: &Message<'_>,
-        now: Instant,
-    ) -> Result<(), SubmitError> {
-        self.seat(id)?.submit(ticket, tag, message, now)?;
-        self.submitted(id, now);
-        Ok(())
-    }
-
-    /// As [`Session::submit`], for a message whose outcome will be read with [`Session::poll_ack`].
-    ///
-    /// # Errors
-    /// As for [`Session::submit`].
-    pub fn submit_for_ack(
-        &mut self,
-        id: PublisherId,
-        ticket: Option<Ticket>,
-        message: &Message<'_>,
-        now: Instant,
-    ) -> Result<AckSlot, SubmitError> {
-        let slot = self.seat(id)?.submit_for_ack(ticket, message, now)?;
-        self.submitted(id, now);
-        Ok(slot)
-    }
-
-    /// Waits in line for room in this publisher's window; the place is written into `ticket` and must be given back
-    /// with [`Session::leave`].
-    pub fn wait(&mut self, id: PublisherId, ticket: &mut Option<Ticket>, waker: &Waker) {
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.wait(ticket, waker);
-        }
-    }
-
-    /// Gives a place in the line back.
-    pub fn leave(&mut self, id: PublisherId, ticket: Ticket) {
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.leave(ticket, &mut self.woken);
-        }
-    }
-
-    /// Whether a message would be taken from this place in the line: a small one, or the one last refused for its size.
-    pub fn has_room(&self, id: PublisherId, ticket: Option<Ticket>) -> bool {
-        self.seats.get(&id).is_none_or(|seat| seat.has_room(ticket))
-    }
-
-    /// Moves all tagged outcomes that are there into `into`, and says how many; where there are none, wakes the
-    /// waker when there are.
-    pub fn take_outcomes(&mut self, id: PublisherId, into: &mut Vec<(u64, Outcome)>, waker: Option<&Waker>) -> usize {
-        let Some(seat) = self.seats.get_mut(&id) else { return 0 };
-        let taken = seat.take_outcomes(into, &mut self.woken);
-        if let (0, Some(waker)) = (taken, waker) {
-            seat.publisher.await_outcomes(waker);
-        }
-        taken
-    }
-
-    /// The outcome in a slot, which frees it; or none yet, and then the waker is woken when there is one.
-    pub fn poll_ack(&mut self, id: PublisherId, slot: AckSlot, waker: &Waker) -> Option<Outcome> {
-        match self.seats.get_mut(&id) {
-            Some(seat) => seat.publisher.poll_ack(slot, waker),
-            None => Some(Outcome::Unknown),
-        }
-    }
-
-    /// Frees a slot whose outcome nobody will read.
-    pub fn give_up_ack(&mut self, id: PublisherId, slot: AckSlot) {
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.publisher.give_up_ack(slot);
-        }
-    }
-
-    /// Wakes the waker once no message of this publisher is in flight, or it is over.
-    pub fn await_settled(&mut self, id: PublisherId, waker: &Waker) {
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.await_settled(waker);
-        }
-    }
-
-    /// Subscribes. Of the messages that wait for their reader at most `waiting_max` are kept; more are counted.
-    ///
-    /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows.
-    pub fn subscribe(
-        &mut self,
-        subject: Pattern,
-        queue: Option<SubjectBuf>,
-        waiting_max: usize,
-    ) -> Result<Sid, SessionError> {
-        self.check_open()?;
-        let sid = self.connection.subscribe(subject, queue).ok_or(SessionError::TooManySubscriptions)?;
-        self.subscribers.insert(sid, Subscriber::new(waiting_max));
-        self.wake_driver();
-        Ok(sid)
-    }
-
-    /// Subscribes to an inbox for one answer, and gives its subject.
-    ///
-    /// # Errors
-    /// As for [`Session::subscribe`].
-    pub fn add_inbox(&mut self) -> Result<(Sid, String), SessionError> {
-        self.inboxes_made += 1;
-        let subject = format!("{}.{}", self.connection.inbox_root(), self.inboxes_made);
-        let pattern = Pattern::new(subject.as_str()).map_err(SessionError::InboxPrefix)?;
-        Ok((self.subscribe(pattern, None, 1)?, subject))
-    }
-
-    /// Ends a subscription, and drops what waits for its reader.
-    pub fn unsubscribe(&mut self, sid: Sid) {
-        self.connection.unsubscribe(sid);
-        self.subscribers.remove(&sid);
-        self.wake_driver();
-    }
-
-    /// The next message of a subscription, or none yet, and then the waker is woken when there is one.
-    pub fn next_received(&mut self, sid: Sid, waker: &Waker) -> Option<Received> {
-        self.subscribers.get_mut(&sid)?.next(waker)
-    }
-
-    /// Messages that a slow reader has missed.
-    pub fn dropped(&self, sid: Sid) -> u64 {
-        self.subscribers.get(&sid).map_or(0, Subscriber::dropped)
-    }
-
-    /// Publishes to core NATS: at most once. `false` when there is no link or no room, or when the server would close the
-    /// link over a payload or subjects so long.
-    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
-        let written = self.connection.publish(subject, reply, payload);
-        if written {
-            self.wake_driver();
-        }
-        written
-    }
-
-    /// Ends the session at once. What is unsettled is `Unknown`.
-    pub fn close(&mut self, now: Instant) {
-        self.connection.close(CloseReason::Requested);
-        self.settle(now);
-        self.wake_driver();
-    }
-
-    /// Wakes the waker at the next change of the link's state.
-    pub fn watch(&mut self, waker: &Waker) {
-        self.state_watchers.add(waker);
-    }
-
     // Getters.
 
     /// The link's state.
@@ -396,15 +190,15 @@ impl Session {
 
     // Inside.
 
-    fn check_open(&self) -> Result<(), SessionError> {
+    pub(super) fn check_open(&self) -> Result<(), SessionError> {
         self.connection.close_reason().map_or(Ok(()), |reason| Err(SessionError::Closed(reason.clone())))
     }
 
-    fn seat(&mut self, id: PublisherId) -> Result<&mut Seat, SubmitError> {
+    pub(super) fn seat(&mut self, id: PublisherId) -> Result<&mut Seat, SubmitError> {
         self.seats.get_mut(&id).ok_or(SubmitError::Closed(crate::jetstream::PublisherError::Closed))
     }
 
-    fn submitted(&mut self, id: PublisherId, now: Instant) {
+    pub(super) fn submitted(&mut self, id: PublisherId, now: Instant) {
         if let Some(outbox) = self.connection.outbox()
             && let Some(seat) = self.seats.get_mut(&id)
         {
@@ -413,12 +207,12 @@ impl Session {
         self.wake_driver();
     }
 
-    fn wake_driver(&mut self) {
+    pub(super) fn wake_driver(&mut self) {
         self.woken.extend(self.driver.take());
     }
 
     /// Reads what the connection has to say, tells the publishers, and lets them write.
-    fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Instant) {
         loop {
             self.read_events(now);
             let (transmitted, _) = self.connection.progress();
@@ -510,7 +304,7 @@ impl Session {
         self.state_watchers.wake(&mut self.woken);
     }
 
-    fn pump(&mut self, now: Instant) {
+    pub(super) fn pump(&mut self, now: Instant) {
         let Some(outbox) = self.connection.outbox() else { return };
         for seat in self.seats.values_mut() {
             seat.publisher.pump(outbox, now);

@@ -1,5 +1,6 @@
 //! One connection with its publishers and subscribers, composed: the one object that every driver drives.
 
+mod commands;
 mod machine;
 mod notice;
 mod seat;

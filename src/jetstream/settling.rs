@@ -1,0 +1,136 @@
+//! How a publisher settles messages, ends passes, and ends itself.
+
+use super::in_flight::{Owner, State};
+use super::ordered::Pace;
+use super::publisher::Publisher;
+use super::{Anomaly, Notice, Outcome, PublisherError, Rejection};
+use crate::time::Instant;
+
+/// Notices kept for a reader that does not come.
+const NOTICES_MAX: usize = 64;
+
+impl Publisher {
+    /// Holds what was taken earlier against what server and stream take now.
+    pub(super) fn reject_unfit(&mut self, now: Instant) {
+        let max = self.check.size_max(self.server.max_payload);
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            let Some(entry) = self.ledger.entry(ordinal).filter(|entry| entry.state == State::Open) else { continue };
+            let subject = core::str::from_utf8(self.ledger.subject(entry)).unwrap_or_default();
+            let rejection = if entry.size > max {
+                Rejection::TooLarge { size: entry.size, max }
+            } else if let Err(rejection) = self.check.check_captured(subject) {
+                rejection
+            } else {
+                continue;
+            };
+            self.settle(ordinal, Outcome::Rejected(rejection), now);
+        }
+    }
+
+    /// The front has been out for `send_timeout` without an answer.
+    pub(super) fn front_is_silent(&mut self, now: Instant) {
+        let front = self.ledger.front();
+        match self.ledger.entry(front).map(|entry| entry.state) {
+            Some(State::Checking { seq }) => {
+                self.read_back.ask(front, seq);
+                self.front_out_since = Some(now);
+            }
+            _ => self.pass_over(Anomaly::Silence, Pace::Slowly, now),
+        }
+    }
+
+    /// Ends the pass. Everything unsettled is written again, in order, after a pause.
+    pub(super) fn pass_over(&mut self, anomaly: Anomaly, pace: Pace, now: Instant) {
+        let pause = self.lane.anomaly(pace, self.ledger.front(), now);
+        self.front_out_since = None;
+        self.statistics.anomalies += 1;
+        if anomaly == Anomaly::NoResponders {
+            self.check.doubt(now + pause);
+            self.ask_again();
+        }
+        self.last_anomaly = Some(anomaly.clone());
+        self.notice(Notice::Paused { anomaly, pause });
+    }
+
+    /// All questions about stored messages are asked anew.
+    pub(super) fn ask_again(&mut self) {
+        self.read_back.clear();
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            if let Some(State::Checking { seq }) = self.ledger.entry(ordinal).map(|entry| entry.state) {
+                self.read_back.ask(ordinal, seq);
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, ordinal: u64, outcome: Outcome, now: Instant) {
+        let Some(entry) = self.ledger.entry_mut(ordinal) else { return };
+        if matches!(entry.state, State::Settled { .. }) {
+            return;
+        }
+        // A repeated id's second message was stored with the first, and says nothing of the order of this run.
+        let seq = match outcome {
+            Outcome::Stored { seq } => Some(seq),
+            Outcome::Duplicate { seq, .. } if entry.resent || self.first_stored_seq.is_none_or(|first| seq < first) => {
+                Some(seq)
+            }
+            _ => None,
+        };
+        entry.state = State::Settled { seq };
+        let owner = entry.owner;
+        if let Outcome::Stored { seq } = outcome {
+            self.first_stored_seq.get_or_insert(seq);
+        }
+        self.acked_seq = self.acked_seq.max(seq.unwrap_or(0));
+        self.statistics.count(&outcome);
+        self.tell(owner, outcome);
+        let (seq_max, inversions) = (&mut self.seq_max, &mut self.statistics.inversions);
+        let moved = self.ledger.pop_settled(|seq| {
+            let seq = seq.unwrap_or(*seq_max);
+            *inversions += u64::from(seq < *seq_max);
+            *seq_max = seq.max(*seq_max);
+        });
+        if moved {
+            self.moved_at = now;
+            self.front_out_since = None;
+            self.unheard_since = None;
+        }
+        self.lane.settled(ordinal, &self.ledger, moved, now);
+    }
+
+    pub(super) fn tell(&mut self, owner: Owner, outcome: Outcome) {
+        match owner {
+            Owner::Ack(slot) => self.woken.extend(self.acks.settle(slot, outcome)),
+            Owner::Tag(tag) => {
+                self.outcomes.push_back((tag, outcome));
+                self.outcomes_readers.wake(&mut self.woken);
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: PublisherError) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.failure = Some(error);
+        self.changed = true;
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            let Some(entry) = self.ledger.entry_mut(ordinal) else { continue };
+            if !matches!(entry.state, State::Settled { .. }) {
+                entry.state = State::Settled { seq: None };
+                let owner = entry.owner;
+                self.tell(owner, Outcome::Unknown);
+            }
+        }
+        self.ledger.pop_settled(|_| {});
+        self.front_out_since = None;
+        self.unheard_since = None;
+        self.outcomes_readers.wake(&mut self.woken);
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+}
