@@ -364,6 +364,11 @@ impl Pipeline {
         self.watermark.position
     }
 
+    /// The offset that was committed last.
+    pub const fn committed_position(&self) -> u64 {
+        self.committed.position
+    }
+
     /// How many lines are before the watermark.
     pub const fn lines(&self) -> u64 {
         self.watermark.lines

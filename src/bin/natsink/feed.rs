@@ -331,7 +331,9 @@ impl Feed<'_> {
         }
         receipt.replayed = self.publisher.statistics().replayed;
         receipt.reconnects = self.client.statistics().connects.saturating_sub(1);
-        receipt.position = self.pipeline.position();
+        // Where there is a checkpoint, the next run starts where that says.
+        let kept = self.plan.checkpoint.is_some();
+        receipt.position = if kept { self.pipeline.committed_position() } else { self.pipeline.position() };
         receipt.set_latency(self.pipeline.latency());
     }
 
