@@ -178,13 +178,8 @@ fn positions_of_the_source_name_an_event_only_where_they_are_whole() {
 fn a_crash_between_send_and_checkpoint_stores_nothing_twice() {
     let place = Place::new();
     // A checkpoint that hardly ever moves, so that the crash is certain to come before it does.
-    let config = format!(
-        "pipeline: p\nbatch: {{ max_ms: 3600000, max_events: 20 }}\ncheckpoint: {{ path: c }}\n\
-         source: {{ type: stdin, input_id: x }}\n\
-         sinks: [{{ type: nats, config: {{ url: '{}', stream: ORDERS, subject: orders.events }} }}]\n",
-        place.server.url()
-    );
-    place.write("natsink.yaml", config);
+    let top = "pipeline: p\nbatch: { max_ms: 3600000, max_events: 20 }\nsource: { type: stdin, input_id: x }";
+    place.configure(&format!("{top}\ncheckpoint: {{ path: c }}"), "");
     place.write("all", events(50));
     let mut raw = place.raw();
     let mut first = place.start(&["-c", "natsink.yaml"]);

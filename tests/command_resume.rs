@@ -279,13 +279,8 @@ fn a_run_that_finds_no_server_can_be_stopped() {
 #[test]
 fn a_letter_is_written_once_whenever_the_run_was_killed() {
     let place = Place::new();
-    let config = format!(
-        "batch: {{ max_ms: 3600000, max_events: 1000 }}\ncheckpoint: {{ path: c }}\ndead_letter: {{ path: dead }}\n\
-         source: {{ type: stdin, input_id: x }}\n\
-         sinks: [{{ type: nats, config: {{ url: '{}', stream: ORDERS, subject: orders.events }} }}]\n",
-        place.server.url()
-    );
-    place.write("natsink.yaml", config);
+    let top = "batch: { max_ms: 3600000, max_events: 1000 }\nsource: { type: stdin, input_id: x }";
+    place.configure(&format!("{top}\ncheckpoint: {{ path: c }}\ndead_letter: {{ path: dead }}"), "");
     let mut run = place.start(&["-c", "natsink.yaml"]);
     run.write(format!("one\n{}", events(1)));
     until("a letter", || fs::read_to_string(place.path("dead")).is_ok_and(|text| text.ends_with('\n')));

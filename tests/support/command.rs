@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -112,6 +112,13 @@ impl Place {
         position(&self.path(name)).expect("a checkpoint")
     }
 
+    /// Writes `natsink.yaml` with these lines, and with a sink that has these members besides those it cannot do without.
+    pub fn configure(&self, top: &str, sink: &str) {
+        let url = if sink.contains("url:") { String::new() } else { format!("url: '{}', ", self.server.url()) };
+        let sink = format!("{{ {url}stream: ORDERS, subject: orders.events, {sink} }}");
+        self.write("natsink.yaml", format!("{top}\nsinks: [{{ type: nats, config: {sink} }}]\n"));
+    }
+
     /// Starts `natsink run` with these further arguments. Server, stream and subject are those of the place where the
     /// arguments do not say else; there is always a receipt.
     pub fn start(&self, args: &[&str]) -> Run {
@@ -214,6 +221,22 @@ impl Run {
         let (mut pipe, bytes) = (self.pipe.take().expect("the pipe is open"), bytes.into());
         // A run that fails does not read all of it.
         thread::spawn(move || drop(pipe.write_all(&bytes)));
+    }
+
+    /// Writes all of it in the background, and closes the pipe; gives how many bytes it has written so far.
+    pub fn pipe_counted(&mut self, bytes: Vec<u8>) -> impl Fn() -> usize + use<> {
+        let mut pipe = self.pipe.take().expect("the pipe is open");
+        let written = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&written);
+        thread::spawn(move || {
+            for block in bytes.chunks(32 * 1024) {
+                if pipe.write_all(block).is_err() {
+                    return;
+                }
+                counted.fetch_add(block.len(), Ordering::Relaxed);
+            }
+        });
+        move || written.load(Ordering::Relaxed)
     }
 
     /// Sends a signal by its name, such as `TERM`.
