@@ -100,7 +100,7 @@ fn a_second_run_on_one_checkpoint_is_fenced_until_the_first_is_gone() {
     let args = ["--checkpoint", "c", "--input-id", "x"];
     let mut first = place.start(&args);
     first.write(events(1));
-    first.until("its first checkpoint", |_| place.path("c").exists());
+    first.until("its first commit", |_| place.path("c").exists() && place.position("c") > 0);
     place.run(&args).fails(75, "checkpoint_in_use", &["in use by another natsink"]);
     first.kill9();
     place.pipe(&args, events(2)).ends(0, [1, 1, 0, 0, 0, 0]);
