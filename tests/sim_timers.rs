@@ -477,3 +477,13 @@ fn a_question_that_finds_no_room_waits_for_room_and_not_in_a_circle() {
     assert!(world.settle(MINUTE));
     stored_once_in_order(&world, blocked);
 }
+
+#[test]
+fn an_answer_about_the_stream_may_take_longer_than_the_timer_that_asks_again() {
+    let (mut world, publisher) = scenes::plain(1);
+    world.server.api_delay = 7 * SECOND;
+    world.enqueue_numbered(publisher, 5);
+    assert!(world.settle(8 * SECOND));
+    assert_eq!(world.server.counts().info_questions, 2);
+    stored_once_in_order(&world, publisher);
+}

@@ -25,7 +25,7 @@ pub(crate) struct StreamCheck {
     info: Option<StreamInfo>,
     last_captured: String,
     standing: Standing,
-    /// The number of the last question; answers to earlier ones are stale.
+    /// The number of the last question; answers to earlier ones are stale. One asked again keeps its number.
     asked: u64,
     /// The highest sequence acknowledged to us when the last question was asked: an ack may overtake the answer.
     acked_when_asked: u64,
@@ -135,15 +135,19 @@ impl StreamCheck {
     /// Asks, when it is time to. `acked_seq` is the highest sequence acknowledged to us so far.
     pub(crate) fn pump(&mut self, reply_root: &str, acked_seq: u64, outbox: &mut Outbox, now: Instant) {
         match self.standing {
-            Standing::Asked { deadline: at } | Standing::Due { at } if at <= now => self.standing = Standing::Waiting,
+            Standing::Due { at } if at <= now => {
+                self.asked += 1;
+                self.acked_when_asked = acked_seq;
+                self.standing = Standing::Waiting;
+            }
+            // The same question again, under the same number: where answers are slow, one to either will do.
+            Standing::Asked { deadline } if deadline <= now => self.standing = Standing::Waiting,
             _ => {}
         }
         if self.standing != Standing::Waiting || !outbox.has_room() {
             return;
         }
         let Ok(subject) = Subject::new(&self.subject) else { return };
-        self.asked += 1;
-        self.acked_when_asked = acked_seq;
         let reply = format!("{reply_root}{}", self.tail());
         if let Ok(reply) = Subject::new(&reply) {
             outbox.write(|out| encode::publish(out, subject, Some(reply), None, b""));
@@ -169,7 +173,7 @@ impl StreamCheck {
         jetstream: bool,
         now: Instant,
     ) -> Result<bool, StreamProblem> {
-        if tail != self.tail().as_bytes() || !matches!(self.standing, Standing::Asked { .. }) {
+        if tail != self.tail().as_bytes() || !matches!(self.standing, Standing::Asked { .. } | Standing::Waiting) {
             return Ok(false);
         }
         let Some(stream) = &self.stream else { return Ok(false) };
