@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use natsink::proto::properties;
+use natsink::{proto, sim};
 
 /// A property that must hold for any input.
 type Property = fn(&[u8]);
 
 /// Every target in `fuzz/fuzz_targets`, and what it calls.
-const TARGETS: [(&str, Property); 3] = [
-    ("parse_any", properties::parse_any),
-    ("parse_split", properties::parse_split),
-    ("parse_naive", properties::parse_naive),
+const TARGETS: [(&str, Property); 4] = [
+    ("parse_any", proto::properties::parse_any),
+    ("parse_split", proto::properties::parse_split),
+    ("parse_naive", proto::properties::parse_naive),
+    ("ledger_model", sim::properties::ledger_model),
 ];
 
 fn fuzz_folder() -> PathBuf {

@@ -31,4 +31,7 @@ pub enum Fault {
     Stop(Duration),
     /// The server dies, and is back after a while with all that it had stored.
     Restart(Duration),
+    /// JetStream is gone or back, as at an election: everything is 503 meanwhile. Nothing happens before a publisher
+    /// has seen its stream, for it would take JetStream for missing.
+    JetStream(bool),
 }

@@ -3,16 +3,20 @@
 //! For tests and fuzzing of this crate; not part of its public promise.
 
 pub mod checks;
+mod choices;
 mod draft;
 mod fault;
 mod peer;
+pub mod properties;
 pub mod scenes;
 mod server;
 mod stream;
+pub mod swarm;
 mod verdict;
 mod wire;
 mod world;
 
+pub use choices::Choices;
 pub use draft::{Draft, Sent};
 pub use fault::{Cut, Direction, Fault};
 pub use server::{ConnectionId, Counts, Server, Violation};

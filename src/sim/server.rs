@@ -1,6 +1,6 @@
 //! A model of nats-server with JetStream, without sockets or clock, and stricter than the real one.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -30,6 +30,8 @@ pub struct Server {
     /// Whether PINGs are answered.
     pub pongs: bool,
     script: Script,
+    /// Verdicts on the next publishes, before the script is asked.
+    verdicts: VecDeque<Verdict>,
     peers: BTreeMap<ConnectionId, Peer>,
     connections: u64,
     held: Vec<Held>,
@@ -76,6 +78,8 @@ pub struct Counts {
     pub info_questions: u64,
     /// `STREAM.MSG.GET` questions.
     pub read_backs: u64,
+    /// Verdicts after which a later message may be stored before an earlier one.
+    pub adverse: u64,
 }
 
 #[derive(Debug)]
@@ -104,6 +108,7 @@ impl Server {
             api_silent: false,
             pongs: true,
             script: Script::default(),
+            verdicts: VecDeque::new(),
             peers: BTreeMap::new(),
             connections: 0,
             held: Vec::new(),
@@ -118,6 +123,12 @@ impl Server {
     /// Decides on publishes with this script from now on.
     pub fn script(&mut self, script: Script) {
         self.script = script;
+        self.verdicts.clear();
+    }
+
+    /// Decides on one more of the next publishes.
+    pub fn decide_next(&mut self, verdict: Verdict) {
+        self.verdicts.push_back(verdict);
     }
 
     /// A client has dialled.
@@ -337,7 +348,8 @@ impl Server {
         let attempts = self.attempts.entry(id.to_string()).or_insert(0);
         *attempts += 1;
         let arrival = Arrival { id, subject: offer.subject, attempt: *attempts, number: self.arrivals, now };
-        let verdict = self.script.decide(&arrival);
+        let verdict = self.verdicts.pop_front().unwrap_or_else(|| self.script.decide(&arrival));
+        self.counts.adverse += u64::from(verdict.can_invert());
         self.arrivals += 1;
         self.last_reply = reply.map(ToString::to_string);
         self.release(now);

@@ -30,6 +30,13 @@ pub enum Verdict {
     WrongStream,
 }
 
+impl Verdict {
+    /// Whether a message is not stored that would have been, so that one behind it can come before it.
+    pub(super) fn can_invert(self) -> bool {
+        !matches!(self, Self::Store | Self::StoreLateAck(_) | Self::StoreButLoseAck | Self::Garble(_))
+    }
+}
+
 /// When a late answer comes: after so many more publishes, and in any case once so much time has passed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Late {

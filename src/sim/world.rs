@@ -140,6 +140,7 @@ impl World {
     pub fn calm(&mut self) {
         self.faults.clear();
         self.cuts.clear();
+        self.server.jetstream = true;
         self.server_resumes = self.server_resumes.min(self.now);
         self.server_up = self.server_up.min(self.now);
     }
@@ -431,6 +432,10 @@ impl World {
                         Direction::Down => link.down.blackholed = true,
                     }
                 }
+            }
+            Fault::JetStream(on) => {
+                let mut publishers = self.drafts.keys().filter_map(|id| self.session.publisher(*id));
+                self.server.jetstream = on || !publishers.all(|publisher| publisher.stream().is_some());
             }
             Fault::Stop(time) => self.server_resumes = self.server_resumes.max(self.now + time),
             Fault::Restart(time) => {
