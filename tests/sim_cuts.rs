@@ -32,7 +32,8 @@ fn judge(world: &World, context: &dyn std::fmt::Debug) {
     checks::stored_in_order(world, publisher);
     assert_eq!(world.server.streams[0].stored().len(), world.sent.len(), "{context:?}");
     let statistics = world.session.publisher(publisher).expect("it was not removed").statistics();
-    assert_eq!((statistics.inversions, statistics.garbled), (0, 0), "{context:?}");
+    // A cut is no anomaly: what it left behind is written again at once, and nothing but that.
+    assert_eq!((statistics.inversions, statistics.garbled, statistics.anomalies), (0, 0, 0), "{context:?}");
 }
 
 /// How many bytes a session takes, each way, when nothing happens to it.
@@ -107,11 +108,13 @@ fn different_cuts(messages: usize) -> Vec<Cut> {
 #[test]
 fn every_pair_of_cuts() {
     let messages = 2;
+    // Every byte takes a minute where every third takes some seconds.
+    let step = if std::env::var_os("NATSINK_ALL_CUTS").is_some() { 1 } else { 3 };
     let first_cuts = different_cuts(messages);
     assert!(first_cuts.len() >= 12, "a session has more ops than that: {first_cuts:?}");
     let mut worlds = 0;
     for (direction, len) in DIRECTIONS.into_iter().zip(lengths(messages)) {
-        for after in 0..=len {
+        for after in (0..=len).step_by(step) {
             let second = Cut { direction, after };
             for &first in &first_cuts {
                 let world = session(messages, 4096, &[Some(first), Some(second)]);
@@ -120,5 +123,5 @@ fn every_pair_of_cuts() {
             }
         }
     }
-    assert!(worlds > 20_000, "{worlds} worlds");
+    assert!(worlds > 20_000 / step, "{worlds} worlds");
 }

@@ -42,6 +42,8 @@ pub struct World {
     pub peaks: Peaks,
     now: Instant,
     links: Vec<Link>,
+    /// The last link that the session knew of.
+    last_epoch: Option<Epoch>,
     transmit: Transmit,
     drafts: BTreeMap<PublisherId, VecDeque<Draft>>,
     faults: BTreeMap<(Instant, u32), Fault>,
@@ -97,6 +99,7 @@ impl World {
             peaks: Peaks::default(),
             now: Instant::ZERO,
             links: Vec::new(),
+            last_epoch: None,
             transmit: Transmit::new(),
             drafts: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -250,6 +253,8 @@ impl World {
             Action::Dial { epoch, .. } => {
                 self.dials += 1;
                 self.transmit.clear();
+                self.speak_of_the_past();
+                self.last_epoch = Some(epoch);
                 let cut = self.cuts.pop_front().flatten();
                 let after = |direction| cut.filter(|cut| cut.direction == direction).map(|cut| cut.after);
                 self.links.push(Link {
@@ -272,6 +277,15 @@ impl World {
             }
         }
         true
+    }
+
+    /// A driver may be late to learn that a socket is no longer wanted: what it tells of an earlier one is ignored.
+    fn speak_of_the_past(&mut self) {
+        let Some(past) = self.last_epoch.take() else { return };
+        self.session.handle_connected(past, self.now);
+        self.session.handle_input(past, b"-ERR 'Authorization Violation'\r\n", Instant::ZERO);
+        self.session.handle_transmitted(past, 1 << 20, self.now);
+        self.session.handle_disconnected(past, LinkError::Closed { hint: None }, self.now);
     }
 
     fn submit(&mut self) -> bool {
