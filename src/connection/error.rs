@@ -51,9 +51,9 @@ pub enum CloseReason {
 }
 
 impl LinkError {
-    /// Whether the server refused the credentials, in words.
+    /// Whether the server refused the credentials, in words. That they did not come in time says nothing of them.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.is_auth())
+        matches!(self, Self::Refused(error) if error.is_auth() && *error != ServerError::AuthenticationTimeout)
     }
 
     /// Whether dialling again cannot help unless somebody changes something.

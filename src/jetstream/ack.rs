@@ -43,15 +43,18 @@ impl<'a> PubAck<'a> {
     /// The two forms that the server writes when all is well: `{"stream":"S","seq":1}`, and with `,"duplicate": true`.
     fn parse_plain(payload: &'a [u8]) -> Option<Self> {
         let rest = payload.strip_prefix(b"{\"stream\":\"")?;
-        let quote = rest.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
+        let quote = memchr::memchr2(b'"', b'\\', rest)?;
         let (stream, rest) = rest.split_at(quote);
         let rest = rest.strip_prefix(b"\",\"seq\":")?;
-        let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-        let (number, rest) = rest.split_at(digits);
-        if number.is_empty() || number.len() > 19 || (number[0] == b'0') {
+        let (mut seq, mut digits) = (0u64, 0);
+        while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            seq = seq.checked_mul(10)?.checked_add(u64::from(digit))?;
+            digits += 1;
+        }
+        if digits == 0 || rest[0] == b'0' {
             return None;
         }
-        let seq = number.iter().fold(0u64, |seq, digit| seq * 10 + u64::from(digit - b'0'));
+        let rest = &rest[digits..];
         let duplicate = match rest {
             b"}" => false,
             b",\"duplicate\": true}" | b",\"duplicate\":true}" => true,

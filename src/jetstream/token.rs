@@ -23,7 +23,11 @@ pub(crate) fn read(token: &[u8], front: u64) -> Option<(u64, Pass)> {
     }
     let mut value = 0u64;
     for &digit in token {
-        value = (value << 6) | u64::from(digit_value(digit)?);
+        let digit = VALUES[usize::from(digit)];
+        if digit == NO_DIGIT {
+            return None;
+        }
+        value = (value << 6) | u64::from(digit);
     }
     let ordinal = front + ((value >> 12).wrapping_sub(front) & ORDINAL_MASK);
     Some((ordinal, Pass((value & u64::from(PASS_MASK)) as u32)))
@@ -39,16 +43,17 @@ impl Pass {
     }
 }
 
-fn digit_value(digit: u8) -> Option<u8> {
-    Some(match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'A'..=b'Z' => digit - b'A' + 10,
-        b'a'..=b'z' => digit - b'a' + 36,
-        b'-' => 62,
-        b'_' => 63,
-        _ => return None,
-    })
-}
+/// The value of each digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+const NO_DIGIT: u8 = 0xff;
 
 #[cfg(test)]
 mod tests {
