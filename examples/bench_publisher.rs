@@ -2,45 +2,17 @@
 //!
 //! Prints one JSON line with `messages` and `seconds`.
 
+mod bench_options;
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt::Write;
 use std::time::Instant;
 
+use bench_options::options;
 use natsink::Ack;
 use natsink::jetstream::{Message, Outcome, PublisherOptions};
 use natsink::proto::{MsgId, Subject};
-
-struct Options {
-    url: String,
-    stream: String,
-    subject: String,
-    messages: u64,
-    size: usize,
-}
-
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options {
-        url: String::from("nats://127.0.0.1:4222"),
-        stream: String::from("BENCH"),
-        subject: String::from("bench"),
-        messages: 100_000,
-        size: 128,
-    };
-    let mut words = std::env::args().skip(1);
-    while let Some(name) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--url" => options.url = value,
-            "--stream" => options.stream = value,
-            "--subject" => options.subject = value,
-            "--messages" => options.messages = value.parse()?,
-            "--size" => options.size = value.parse()?,
-            _ => return Err(format!("no option {name}").into()),
-        }
-    }
-    Ok(options)
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

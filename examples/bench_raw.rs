@@ -4,46 +4,19 @@
 //! an id and the name of the stream they are meant for. Prints one
 //! JSON line with `messages` and `seconds`.
 
+mod bench_options;
+
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
+use bench_options::{Options, options};
+
 const WINDOW: usize = 4096;
 /// Slots that must be free before the next write, unless the end is near: about 64 KiB of frames.
 const REFILL: usize = 256;
 const INBOX: &str = "_INBOX.raw";
-
-struct Options {
-    address: String,
-    stream: String,
-    subject: String,
-    messages: u64,
-    size: usize,
-}
-
-fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options {
-        address: String::from("127.0.0.1:4222"),
-        stream: String::from("BENCH"),
-        subject: String::from("bench"),
-        messages: 100_000,
-        size: 128,
-    };
-    let mut words = std::env::args().skip(1);
-    while let Some(name) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--url" => options.address = value.trim_start_matches("nats://").to_owned(),
-            "--stream" => options.stream = value,
-            "--subject" => options.subject = value,
-            "--messages" => options.messages = value.parse()?,
-            "--size" => options.size = value.parse()?,
-            _ => return Err(format!("no option {name}").into()),
-        }
-    }
-    Ok(options)
-}
 
 /// What is in flight: which slots, and what has come back.
 struct Slots {
@@ -83,7 +56,7 @@ impl Slots {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
-    let mut socket = TcpStream::connect(&options.address)?;
+    let mut socket = TcpStream::connect(options.url.trim_start_matches("nats://"))?;
     socket.set_nodelay(true)?;
     let hello = "{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"protocol\":1}";
     write!(socket, "CONNECT {hello}\r\nSUB {INBOX}.* 1\r\n")?;

@@ -1,0 +1,41 @@
+//! The command line that the contenders of scripts/bench share.
+
+use std::error::Error;
+
+/// What is published, and where to.
+pub struct Options {
+    /// The server.
+    pub url: String,
+    /// The stream, which exists.
+    pub stream: String,
+    /// The subject, which the stream captures.
+    pub subject: String,
+    /// How many messages.
+    pub messages: u64,
+    /// The payload of each, bytes.
+    pub size: usize,
+}
+
+/// Reads the command line.
+pub fn options() -> Result<Options, Box<dyn Error>> {
+    let mut options = Options {
+        url: String::from("nats://127.0.0.1:4222"),
+        stream: String::from("BENCH"),
+        subject: String::from("bench"),
+        messages: 100_000,
+        size: 128,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(name) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--url" => options.url = value,
+            "--stream" => options.stream = value,
+            "--subject" => options.subject = value,
+            "--messages" => options.messages = value.parse()?,
+            "--size" => options.size = value.parse()?,
+            _ => return Err(format!("no option {name}").into()),
+        }
+    }
+    Ok(options)
+}
