@@ -3,21 +3,21 @@
 use std::error::Error;
 
 /// What is published, and where to.
-pub struct Options {
+pub(crate) struct Options {
     /// The server.
-    pub url: String,
+    pub(crate) url: String,
     /// The stream, which exists.
-    pub stream: String,
+    pub(crate) stream: String,
     /// The subject, which the stream captures.
-    pub subject: String,
+    pub(crate) subject: String,
     /// How many messages.
-    pub messages: u64,
+    pub(crate) messages: u64,
     /// The payload of each, bytes.
-    pub size: usize,
+    pub(crate) size: usize,
 }
 
 /// Reads the command line.
-pub fn options() -> Result<Options, Box<dyn Error>> {
+pub(crate) fn options() -> Result<Options, Box<dyn Error>> {
     let mut options = Options {
         url: String::from("nats://127.0.0.1:4222"),
         stream: String::from("BENCH"),
