@@ -5,7 +5,9 @@
 pub mod checks;
 mod choices;
 mod draft;
+mod driving;
 mod fault;
+mod link;
 mod peer;
 pub mod properties;
 pub mod scenes;
