@@ -44,19 +44,20 @@ fn rss_peak_kib(pid: u32) -> u64 {
 #[test]
 fn a_server_killed_in_the_middle_costs_nothing() {
     let mut place = Place::new();
-    place.write("in", events(20_000));
+    place.write("in", events(30_000));
     place.configure("batch: { max_ms: 20 }\nsource: { type: file, path: in }\ncheckpoint: { path: c }", "");
     let mut run = place.start(&["-c", "natsink.yaml"]);
-    let mut last = 0;
-    for _ in 0..2 {
-        run.until("the checkpoint moves", |_| place.path("c").exists() && place.position("c") > last);
+    for kill in 1..=2 {
+        let times = |run: &Run, words: &str| run.told().matches(words).count();
+        run.until("a connection", |run| times(run, "connected to") == kill);
+        let before = if kill == 1 { 0 } else { place.position("c") };
+        run.until("the checkpoint moves", |_| place.path("c").exists() && place.position("c") > before);
         place.server.kill9();
-        last = place.position("c");
-        run.tells("connection lost");
+        run.until("it is noticed", |run| times(run, "connection lost") == kill);
         place.server.restart();
     }
     let ended = run.end();
-    ended.ends(0, [20_000, ended.count("stored"), ended.count("duplicate"), 0, 0, 0]);
+    ended.ends(0, [30_000, ended.count("stored"), ended.count("duplicate"), 0, 0, 0]);
     let found = ["reconnects", "unverified", "inversions"].map(|name| ended.count(name));
     assert_eq!(found, [2, 0, 0], "{ended:?}");
     place.holds_exactly("in");
@@ -133,7 +134,7 @@ fn a_link_cut_anywhere_costs_nothing() {
     for cut in 0..24 {
         let (direction, reach) = match cut % 2 {
             0 => (Direction::ToServer, 60_000),
-            _ => (Direction::ToClient, 20_000),
+            _ => (Direction::ToClient, 30_000),
         };
         draw ^= draw << 13;
         draw ^= draw >> 7;

@@ -42,6 +42,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) progress: Progress,
     pub(crate) input_len: Option<u64>,
     pub(crate) stopping: Option<Stopping>,
+    /// When what the link and the counts have to tell is looked at next.
+    pub(crate) look_at: tokio::time::Instant,
     /// Whether it was told that a duplicate could not be verified.
     pub(crate) warned: bool,
 }
@@ -78,6 +80,9 @@ impl Feed<'_> {
         // The end, and why it came where it is none: what was read before is delivered all the same.
         let mut end = None;
         loop {
+            if self.look_at <= tokio::time::Instant::now() {
+                self.look(receipt);
+            }
             let held = self.turn(source)?;
             if let Some(failure) = self.publisher.failure() {
                 self.finish().await?;
@@ -104,7 +109,7 @@ impl Feed<'_> {
             }
             match held {
                 Held::No => tokio::task::yield_now().await,
-                held => self.wait(source, held, &mut end, receipt).await?,
+                held => self.wait(source, held, &mut end).await?,
             }
         }
     }
@@ -144,7 +149,6 @@ impl Feed<'_> {
         source: &mut Source,
         held: Held,
         end: &mut Option<Result<(), Failure>>,
-        receipt: &mut Receipt,
     ) -> Result<(), Failure> {
         let timer = self.next_timer();
         let reading = held == Held::Lines && self.stopping.is_none() && end.is_none() && self.pipeline.has_room();
@@ -169,10 +173,7 @@ impl Feed<'_> {
                 };
                 Ok(())
             }
-            () = sleep_until(timer) => {
-                self.look(receipt);
-                Ok(())
-            }
+            () = sleep_until(timer) => Ok(()),
         }
     }
 
@@ -301,6 +302,7 @@ impl Feed<'_> {
     }
 
     fn look(&mut self, receipt: &mut Receipt) {
+        self.look_at = tokio::time::Instant::now() + LOOK;
         self.link_log.look();
         if self.progress.due().is_some() {
             self.account(receipt);
@@ -338,7 +340,7 @@ impl Feed<'_> {
     }
 
     fn next_timer(&self) -> tokio::time::Instant {
-        let mut timer = tokio::time::Instant::now() + LOOK;
+        let mut timer = self.look_at;
         if let Some(due) = self.pipeline.poll_timeout() {
             let due = self.client.started() + due.since(Instant::ZERO);
             timer = timer.min(due.into());

@@ -100,10 +100,12 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
+        look_at: tokio::time::Instant::now(),
         warned: false,
     };
     let result = feed_all(&mut feed, start, places, receipt).await;
     feed.account(receipt);
+    feed.link_log.look();
     feed.progress.clear();
     result
 }
