@@ -44,18 +44,23 @@ fn rss_peak_kib(pid: u32) -> u64 {
 #[test]
 fn a_server_killed_in_the_middle_costs_nothing() {
     let mut place = Place::new();
-    place.write("in", events(30_000));
-    place.configure("batch: { max_ms: 20 }\nsource: { type: file, path: in }\ncheckpoint: { path: c }", "");
+    let text = events(30_000);
+    place.write("in", &text);
+    place.configure("batch: { max_ms: 20 }\nsource: { type: stdin, input_id: x }\ncheckpoint: { path: c }", "");
     let mut run = place.start(&["-c", "natsink.yaml"]);
-    for kill in 1..=2 {
-        let times = |run: &Run, words: &str| run.told().matches(words).count();
-        run.until("a connection", |run| times(run, "connected to") == kill);
-        let before = if kill == 1 { 0 } else { place.position("c") };
-        run.until("the checkpoint moves", |_| place.path("c").exists() && place.position("c") > before);
+    let times = |run: &Run, words: &str| run.told().matches(words).count();
+    let (first, rest) = text.split_at(events(12_000).len());
+    let (second, third) = rest.split_at(rest.len() / 2);
+    for (kill, part) in [(1, first), (2, second)] {
+        run.until("a connection", |run| times(run, "connected to") == kill && place.path("c").exists());
+        run.write(part);
+        let before = place.position("c");
+        run.until("the checkpoint moves", |_| place.position("c") > before);
         place.server.kill9();
         run.until("it is noticed", |run| times(run, "connection lost") == kill);
         place.server.restart();
     }
+    run.write(third);
     let ended = run.end();
     ended.ends(0, [30_000, ended.count("stored"), ended.count("duplicate"), 0, 0, 0]);
     let found = ["reconnects", "unverified", "inversions"].map(|name| ended.count(name));
