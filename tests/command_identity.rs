@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 use support::command::{Place, events};
@@ -25,6 +26,30 @@ fn two_pipes_never_collide() {
     }
     let whole = [one.as_str(), &two, &one].concat();
     assert_eq!(place.payloads(), whole.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_comes_through_a_pipe_in_the_file_system_comes_once() {
+    let place = Place::new();
+    let path = place.path("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    for _ in 0..2 {
+        let run = place.start(&["--input", "fifo"]);
+        fs::write(&path, events(3)).expect("the run reads");
+        run.end().ends(0, [3, 3, 0, 0, 0, 0]);
+    }
+    // It cannot be read again, so there is nothing to keep a position of.
+    place.run(&["--input", "fifo", "--checkpoint", "c"]).fails(64, "usage", &["fifo", "--input-id"]);
+    // One that nobody writes to holds no one up.
+    let mut run = place.start(&["--input", "fifo"]);
+    run.until("it listens to signals", |run| {
+        let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).expect("the run runs");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        u64::from_str_radix(caught.trim(), 16).expect("a number") & 1 << 14 != 0
+    });
+    run.stop("TERM").fails(143, "signal", &["before anything was sent"]);
+    let twice = events(3) + &events(3);
+    assert_eq!(place.payloads(), twice.lines().collect::<Vec<_>>());
 }
 
 #[test]

@@ -157,6 +157,11 @@ fn identity(file: &File) -> io::Result<u64> {
         // Whether the line is complete tells a short file from what it grows into.
         let is_complete = first_line(file, &mut hash)?;
         hash.update([u8::from(is_complete)]);
+    } else {
+        // What comes through a named pipe comes once: the same name says nothing.
+        let mut once = [0; 16];
+        getrandom::getrandom(&mut once).map_err(|error| io::Error::other(error.to_string()))?;
+        hash.update(once);
     }
     let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
     Ok(u64::from_be_bytes([a, b, c, d, e, f, g, h]))

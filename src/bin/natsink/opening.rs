@@ -1,5 +1,6 @@
 //! From a plan to what a run works with: options, files, and the places that are read.
 
+use std::fs;
 use std::time::Instant;
 
 use natsink::config::{Input as InputPlan, Plan};
@@ -124,6 +125,15 @@ pub(crate) fn places(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Vec<(Pla
             Ok(vec![(Place::Pipe(input_id.clone()), start)])
         }
         InputPlan::File { path } => {
+            let is_once = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+            if is_once && plan.checkpoint.is_some() {
+                let message = format!(
+                    "{} can be read once only, and a checkpoint needs an input that can be read again: \
+                     pipe it into standard input, with --input-id NAME",
+                    path.display()
+                );
+                return Err(Failure::new(Code::Usage, "usage", message));
+            }
             if let Some(saved) = saved {
                 saved.check_file(path).map_err(|error| verdict::of_checkpoint(&error))?;
             }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use natsink::config::Plan;
+use natsink::io::Checkpoint;
 use natsink::jetstream::StreamInfo;
 use natsink::sink::{Pipeline, Start};
 use natsink::{Client, Publisher};
@@ -23,10 +24,10 @@ use super::verdict;
 /// Between two looks at what the link has to tell.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How the wait for the stream ended.
-enum Look {
-    /// It is as it should be.
-    Verified(StreamInfo),
+/// How a wait ended.
+enum Look<T> {
+    /// What was waited for is there, as it should be.
+    Found(T),
     /// This signal came first.
     Stopped(u8),
 }
@@ -51,7 +52,10 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     // What can be wrong without a server is found before one is looked for.
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
-    let mut places = opening::places(plan, saved.as_ref())?;
+    let mut places = match places(plan, saved.clone(), &mut signals).await? {
+        Look::Found(places) => places,
+        Look::Stopped(signal) => return stopped(signal, saved.is_some()),
+    };
     receipt.position = places.first().map_or(0, |(_, start)| start.position);
 
     let client = Client::start(opening::connection_options(plan)).map_err(|reason| verdict::of_close(&reason))?;
@@ -60,9 +64,8 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
     let mut link_log = LinkLog::new(client.clone(), publisher.clone());
     let stream = match verified(plan, &publisher, &mut signals, &mut link_log).await? {
-        Look::Verified(stream) => stream,
-        Look::Stopped(_) if saved.is_some() => return Ok(Finish::Stopped),
-        Look::Stopped(signal) => return Err(verdict::of_signal(signal)),
+        Look::Found(stream) => stream,
+        Look::Stopped(signal) => return stopped(signal, saved.is_some()),
     };
     for warning in &stream.warnings {
         log::warn(format_args!("stream {}: {warning}", stream.name));
@@ -133,13 +136,32 @@ async fn feed_all(
     Ok(Finish::Done)
 }
 
+/// What is to be read. To open a named pipe is to wait for its writer, which a signal may end.
+async fn places(
+    plan: &Plan,
+    saved: Option<Checkpoint>,
+    signals: &mut Signals,
+) -> Result<Look<Vec<(Place, Start)>>, Failure> {
+    let plan = plan.clone();
+    let opening = tokio::task::spawn_blocking(move || opening::places(&plan, saved.as_ref()));
+    tokio::select! {
+        signal = signals.next() => Ok(Look::Stopped(signal)),
+        places = opening => places.expect("opening does not panic, and is not cancelled").map(Look::Found),
+    }
+}
+
+/// How a run ends that a signal has stopped before it read anything.
+fn stopped(signal: u8, is_kept: bool) -> Result<Finish, Failure> {
+    if is_kept { Ok(Finish::Stopped) } else { Err(verdict::of_signal(signal)) }
+}
+
 /// Waits for the stream to be looked at: for as long as it takes, or the plan allows.
 async fn verified(
     plan: &Plan,
     publisher: &Publisher,
     signals: &mut Signals,
     link_log: &mut LinkLog,
-) -> Result<Look, Failure> {
+) -> Result<Look<StreamInfo>, Failure> {
     let began = Instant::now();
     loop {
         let look = tokio::time::Instant::now() + LOOK;
@@ -148,7 +170,7 @@ async fn verified(
             found = publisher.verified() => {
                 link_log.look();
                 return match found {
-                    Ok(Some(stream)) => Ok(Look::Verified(stream)),
+                    Ok(Some(stream)) => Ok(Look::Found(stream)),
                     Ok(None) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
                     Err(error) => Err(verdict::of_publisher(&error, plan)),
                 };
