@@ -3,6 +3,9 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -231,6 +234,42 @@ fn where_nobody_answers_the_budget_decides() {
     assert_eq!(place.stored().len(), 2);
 }
 
+/// Listens, says these words to whoever connects, and never anything else.
+fn says_only(words: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            let _ = socket.write_all(words.as_bytes());
+            open.push(socket);
+        }
+    });
+    url
+}
+
+#[test]
+fn what_is_no_server_for_us_is_told() {
+    let place = Place::new();
+    let run = |words| place.pipe(&["--url", &says_only(words), "--max-elapsed", "1"], events(1));
+    let silent = run("");
+    silent.fails(69, "unavailable", &["no server within 1 s"]);
+    run("HTTP/1.1 400 Bad Request\r\n\r\n").fails(69, "unavailable", &["the server broke the protocol"]);
+    run("INFO {\"max_payload\":").fails(69, "unavailable", &[]);
+    run("INFO {\"headers\":true,\"max_payload\":true}\r\n").fails(69, "unavailable", &["INFO"]);
+    let old = run("INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n");
+    old.fails(78, "incompatible", &["does not support headers"]);
+    let tls = run("INFO {\"server_id\":\"x\",\"headers\":true,\"max_payload\":1048576,\"tls_required\":true}\r\n");
+    tls.fails(77, "tls", &["TLS is demanded"]);
+    let full = run("INFO {\"headers\":true,\"max_payload\":1048576}\r\n-ERR 'maximum connections exceeded'\r\n");
+    full.fails(69, "unavailable", &["maximum connections exceeded"]);
+    for ended in [silent, old, tls, full] {
+        assert!(ended.took < Duration::from_secs(3), "{ended:?}");
+    }
+    assert_eq!(place.stored(), []);
+}
+
 #[test]
 fn without_jetstream_it_fails_fast_and_says_who_lacks_it() {
     let bare = Place::without_stream(ServerOptions { jetstream: false, ..ServerOptions::default() });
@@ -276,4 +315,30 @@ fn the_receipt_is_complete_however_the_run_ended() {
     // Quiet is quiet, but not about what went wrong.
     assert!(!good.told.contains("5 read"), "{}", good.told);
     assert!(bad.told.contains("read = "), "{}", bad.told);
+}
+
+#[test]
+fn a_log_for_machines_is_json_to_its_last_line() {
+    let place = Place::new();
+    let json =
+        |args: &[&str], input: String| place.pipe(&[&["--log-format", "json", "--log", "debug"], args].concat(), input);
+    let runs = [
+        json(&[], events(2)),
+        json(&["--dead-letter", "dead"], "nonsense\u{1b}[2J\n".into()),
+        json(&[], "nonsense".into()),
+        json(&["--stream", "NOPE"], String::new()),
+        json(&["--delivery", "strict"], String::new()),
+    ];
+    for ended in runs {
+        let entries: Vec<Value> = ended.told.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert!(!entries.is_empty());
+        for entry in entries {
+            let names: Vec<&String> = entry.as_object().expect("an entry is an object").keys().collect();
+            assert_eq!(names, ["at", "level", "message"], "{entry}");
+        }
+    }
+    // And one for people never moves a terminal's cursor.
+    let told = place.pipe(&["--dead-letter", "dead"], "{\"\u{1b}[2J\":}\n").told;
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+    assert_eq!(place.stored().len(), 2);
 }

@@ -109,6 +109,25 @@ fn a_server_that_stops_for_three_seconds_costs_time_alone() {
 }
 
 #[test]
+fn a_server_that_never_answers_again_ends_with_the_budget() {
+    let place = Place::new();
+    let args = ["--checkpoint", "c", "--input-id", "x"];
+    let mut run = place.start(&[&args[..], &["--max-elapsed", "2"]].concat());
+    run.write(events(3));
+    run.until("three are committed", |_| place.path("c").exists() && place.position("c") == events(3).len() as u64);
+    place.server.stop();
+    run.write(&events(7)[events(3).len()..]);
+    let began = Instant::now();
+    run.end().ends(69, [7, 3, 0, 0, 4, 0]).fails(69, "unavailable", &["no progress for 2 s"]);
+    assert!((1.5..5.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    place.server.cont();
+    let ended = place.pipe(&args, events(7));
+    assert_eq!((ended.code, ended.count("read"), ended.count("unverified")), (0, 4, 0), "{ended:?}");
+    place.write("all", events(7));
+    place.holds_exactly("all");
+}
+
+#[test]
 fn a_link_of_a_kilobyte_a_second_costs_time_alone() {
     let place = Place::new();
     let proxy = Proxy::start(&place.server.address());
