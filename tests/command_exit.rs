@@ -236,8 +236,8 @@ fn where_nobody_answers_the_budget_decides() {
 
 /// Listens, says these words to whoever connects, and never anything else.
 fn says_only(words: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let url = format!("nats://{}", listener.local_addr().expect("loopback has a free port"));
     thread::spawn(move || {
         let mut open = Vec::new();
         for socket in listener.incoming() {
