@@ -17,7 +17,7 @@ use super::{
     StreamInfo, SubmitError, token,
 };
 use crate::connection::{CloseReason, Delivery, Outbox};
-use crate::proto::decimal::put_decimal;
+use crate::proto::decimal::push_decimal_str;
 use crate::proto::encode::CONTROL_LINE_MAX;
 use crate::proto::{HEADERS_LEN_MAX, ServerError, ServerInfo};
 use crate::time::Instant;
@@ -157,7 +157,7 @@ impl Publisher {
             Some(id) => id.as_str(),
             None => {
                 self.own_id.truncate(self.own_id_root_len);
-                push_number(&mut self.own_id, self.ledger.back());
+                push_decimal_str(&mut self.own_id, self.ledger.back());
                 &self.own_id
             }
         };
@@ -436,11 +436,4 @@ impl Publisher {
 
 pub(super) fn stream_name<'a>(options: &'a PublisherOptions, last_seen: &'a str) -> &'a str {
     options.stream.as_deref().unwrap_or(last_seen)
-}
-
-/// Appends the digits of `number` without allocating.
-fn push_number(out: &mut String, number: u64) {
-    let mut digits = [0; 20];
-    let len = put_decimal(&mut digits, number);
-    out.extend(digits[..len].iter().map(|digit| char::from(*digit)));
 }

@@ -1,5 +1,6 @@
 //! Decimal numbers as the protocol writes them: digits, no sign, no fraction.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The digits of the longest number, `u64::MAX`.
@@ -66,6 +67,13 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; DECIMAL_LEN_MAX];
     let len = put_decimal(&mut digits, number);
     out.extend_from_slice(&digits[..len]);
+}
+
+/// Appends `number` to a text.
+pub(crate) fn push_decimal_str(out: &mut String, number: u64) {
+    let mut digits = [0; DECIMAL_LEN_MAX];
+    let len = put_decimal(&mut digits, number);
+    out.push_str(core::str::from_utf8(&digits[..len]).expect("digits are ASCII"));
 }
 
 #[cfg(test)]

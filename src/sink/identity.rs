@@ -11,7 +11,7 @@ use super::input::Input;
 use super::render::{Rendering, plain};
 use super::scan::{Fields, Paths, Slot, Value};
 use super::template::Template;
-use crate::proto::decimal::put_decimal;
+use crate::proto::decimal::push_decimal_str;
 
 /// The longest id, bytes. The server holds every id in memory for the whole duplicate window.
 pub const ID_LEN_MAX: usize = 256;
@@ -148,9 +148,7 @@ impl Identity {
 
     fn write_input_position(&self, position: u64, id: &mut String) {
         id.push_str(&self.input);
-        let mut digits = [0; 20];
-        let len = put_decimal(&mut digits, position);
-        id.extend(digits[..len].iter().map(|digit| char::from(*digit)));
+        push_decimal_str(id, position);
     }
 }
 

@@ -95,6 +95,8 @@ struct Rules {
     format: Format,
     identity: Identity,
     subject: Rendering,
+    /// Whether the subject has no variables: it was then checked when the mapper was made.
+    subject_is_literal: bool,
     key: Option<Rendering>,
     event: Option<EventSlots>,
     fixed: Vec<(String, String)>,
@@ -213,6 +215,7 @@ impl Mapper {
             format: options.format,
             identity,
             subject: Rendering::new(&options.subject, &mut paths),
+            subject_is_literal: options.subject.is_literal(),
             key: options.key.as_ref().map(|key| Rendering::new(key, &mut paths)),
             event: events.then(|| EventSlots {
                 op: paths.want(["op"]),
@@ -347,7 +350,12 @@ impl Rules {
     ) -> Result<(), RouteError> {
         made.subject.clear();
         match routing.and_then(|routing| routing.topic) {
-            None => self.subject.write(fields, &mut made.scratch, &mut made.subject)?,
+            None => {
+                self.subject.write(fields, &mut made.scratch, &mut made.subject)?;
+                if self.subject_is_literal {
+                    return Ok(());
+                }
+            }
             Some(topic) => {
                 let topic = plain(topic, "routing.topic", &mut made.scratch)?;
                 made.subject.push_str(topic.unwrap_or_default());
