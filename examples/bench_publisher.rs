@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::time::Instant;
 
-use bench_options::options;
+use bench_options::{ID_ROOT, options};
 use natsink::Ack;
 use natsink::jetstream::{Message, Outcome, PublisherOptions};
 use natsink::proto::{MsgId, Subject};
@@ -22,13 +22,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     publisher.verified().await?;
     let payload = vec![b'x'; options.size];
     let subject = Subject::new(&options.subject)?;
-    let mut id = String::new();
-    let run = client.run_id();
+    let mut id = String::from(ID_ROOT);
     let mut acks: VecDeque<Ack> = VecDeque::new();
     let start = Instant::now();
     for number in 0..options.messages {
-        id.clear();
-        write!(id, "{run}-{number}")?;
+        id.truncate(ID_ROOT.len());
+        write!(id, "{number}")?;
         let message = Message::new(subject, &payload[..]).id(MsgId::new(&id)?);
         if acks.len() == 4096 {
             for ack in acks.drain(..1024) {

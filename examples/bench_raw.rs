@@ -1,8 +1,8 @@
 //! The baseline of scripts/bench: a bare socket that encodes HPUB with an id and matches every ack to its slot.
 //!
-//! No reconnect, no resend buffer, no deadline, no validation: what is left is the server's own limit for messages with
-//! an id and the name of the stream they are meant for. Prints one
-//! JSON line with `messages` and `seconds`.
+//! No reconnect, no resend buffer, no deadline, no validation. Ids, headers and inbox are as long as natsink's, since the
+//! server's work grows with them: what is left is the server's own limit for such messages. Prints one JSON line with
+//! `messages` and `seconds`.
 
 mod bench_options;
 
@@ -11,12 +11,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use bench_options::{Options, options};
+use bench_options::{ID_ROOT, Options, options};
 
 const WINDOW: usize = 4096;
 /// Slots that must be free before the next write, unless the end is near: about 64 KiB of frames.
 const REFILL: usize = 256;
-const INBOX: &str = "_INBOX.raw";
+/// As long as an inbox must be that nobody can guess.
+const INBOX: &str = "_INBOX.baresocketbaresocketbar";
 
 /// What is in flight: which slots, and what has come back.
 struct Slots {
@@ -101,11 +102,11 @@ fn run(socket: &mut TcpStream, options: &Options) -> Result<(), Box<dyn Error>> 
 /// The headers are those that natsink sends: the server's work per message is part of its limit.
 fn encode(out: &mut Vec<u8>, options: &Options, slot: u16, number: u64, payload: &[u8]) {
     const HEAD: &[u8] = b"NATS/1.0\r\nNats-Expected-Stream: ";
-    const ID: &[u8] = b"\r\nNats-Msg-Id: raw-";
+    const ID: &[u8] = b"\r\nNats-Msg-Id: ";
     let (subject, stream) = (options.subject.as_bytes(), options.stream.as_bytes());
     let mut id = [0; 20];
     let id = decimal(&mut id, number);
-    let headers = HEAD.len() + stream.len() + ID.len() + id.len() + 4;
+    let headers = HEAD.len() + stream.len() + ID.len() + ID_ROOT.len() + id.len() + 4;
     let mut digits = [0; 20];
     out.extend_from_slice(b"HPUB ");
     out.extend_from_slice(subject);
@@ -121,6 +122,7 @@ fn encode(out: &mut Vec<u8>, options: &Options, slot: u16, number: u64, payload:
     out.extend_from_slice(HEAD);
     out.extend_from_slice(stream);
     out.extend_from_slice(ID);
+    out.extend_from_slice(ID_ROOT.as_bytes());
     out.extend_from_slice(id);
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(payload);

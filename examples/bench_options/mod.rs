@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+/// What the ids of all contenders begin with: as long as `natsink run` makes them for lines of a pipe.
+pub(crate) const ID_ROOT: &str = "natsink|0123456789abcdef:";
+
 /// What is published, and where to.
 pub(crate) struct Options {
     /// The server.

@@ -353,7 +353,8 @@ impl Connection {
         }
     }
 
-    /// The root of this connection's inboxes: 128 bits that nobody can guess stand in it.
+    /// What this connection's inboxes begin with: 128 bits that nobody can guess stand in it. A number goes right behind
+    /// it: every further token, and every byte, of a reply subject costs the server time for each message.
     pub fn inbox_root(&self) -> String {
         let mut root = self.options.inbox_prefix.clone();
         root.push('.');

@@ -28,7 +28,7 @@ impl Session {
         Subject::new(&format!("{}.STREAM.MSG.GET.{stream}", options.api_prefix)).map_err(SessionError::ApiPrefix)?;
         self.inboxes_made += 1;
         let number = self.inboxes_made;
-        let reply_root = format!("{}.{number}.", self.connection.inbox_root());
+        let reply_root = format!("{}{number}.", self.connection.inbox_root());
         let inbox = Pattern::new(format!("{reply_root}*")).map_err(SessionError::InboxPrefix)?;
         let sid = self.connection.subscribe(inbox, None).ok_or(SessionError::TooManySubscriptions)?;
         let own_id_root = format!("{:016x}.{number}.", self.run);
@@ -174,7 +174,7 @@ impl Session {
     /// As for [`Session::subscribe`].
     pub fn add_inbox(&mut self) -> Result<(Sid, String), SessionError> {
         self.inboxes_made += 1;
-        let subject = format!("{}.{}", self.connection.inbox_root(), self.inboxes_made);
+        let subject = format!("{}{}", self.connection.inbox_root(), self.inboxes_made);
         let pattern = Pattern::new(subject.as_str()).map_err(SessionError::InboxPrefix)?;
         Ok((self.subscribe(pattern, None, 1)?, subject))
     }
