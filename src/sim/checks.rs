@@ -4,8 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::draft::Sent;
-use super::server::Violation;
 use super::stream::{Stored, Stream};
+use super::violation::Violation;
 use super::world::World;
 use crate::connection::Limits;
 use crate::jetstream::{Outcome, PublisherOptions};

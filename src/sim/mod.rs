@@ -15,14 +15,16 @@ mod server;
 mod stream;
 pub mod swarm;
 mod verdict;
+mod violation;
 mod wire;
 mod world;
 
 pub use choices::Choices;
 pub use draft::{Draft, Sent};
 pub use fault::{Cut, Direction, Fault};
-pub use server::{ConnectionId, Counts, Server, Violation};
+pub use server::{ConnectionId, Counts, Server};
 pub use stream::{Offer, Refusal, Stored, Stream};
 pub use verdict::{Arrival, Late, Script, Verdict};
+pub use violation::Violation;
 pub use wire::Pace;
 pub use world::{Peaks, World};

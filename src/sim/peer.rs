@@ -7,7 +7,7 @@ use core::mem;
 
 use serde_json::Value;
 
-use super::server::Violation;
+use super::violation::Violation;
 use crate::proto::{Parser, ParserLimits, Pattern, Side};
 
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use core::time::Duration;
 use super::peer::Peer;
 use super::stream::{Offer, Stream};
 use super::verdict::{Arrival, Late, Script, Verdict};
-use crate::proto::{Headers, Op, OpName, ParseError, Pattern, Subject, encode};
+use super::violation::Violation;
+use crate::proto::{Headers, Op, Pattern, Subject, encode};
 use crate::time::Instant;
 
 /// The server. Streams, ids and answers that are still to come survive every connection.
@@ -45,25 +46,6 @@ pub struct Server {
 /// A connection, as the server counts them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ConnectionId(u64);
-
-/// What a client did that no client should do. The real server would let most of it pass.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Violation {
-    /// An op before CONNECT, or before the server's INFO could have been read.
-    BeforeConnect(OpName),
-    /// Bytes that are no op.
-    Unparsable(ParseError),
-    /// CONNECT asks for something a publisher must not, or cannot be read.
-    Connect(String),
-    /// A question whose answer the client would not hear.
-    NotSubscribed(String),
-    /// A subscription's number used twice on one connection.
-    SidReused(u64),
-    /// A subject, pattern or header block that is none.
-    Malformed(String),
-    /// A publish with an answer wanted, and no id to know it by when it comes again.
-    NoMsgId(String),
-}
 
 /// What the server has counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
