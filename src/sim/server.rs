@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::stream::{Offer, Stream};
 use super::verdict::{Arrival, Late, Script, Verdict};
 use super::violation::Violation;
-use crate::proto::{Headers, Op, Pattern, Subject, encode};
+use crate::proto::{Headers, Op, OpName, Pattern, Subject, encode};
 use crate::time::Instant;
 
 /// The server. Streams, ids and answers that are still to come survive every connection.
