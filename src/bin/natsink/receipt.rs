@@ -147,7 +147,7 @@ impl fmt::Display for Receipt {
         if let AckMicros { p50: Some(p50), p99: Some(p99), max: Some(max), .. } = self.ack_us {
             write!(f, "; acks p50 {}, p99 {}, max {}", micros(p50), micros(p99), micros(max))?;
         }
-        write!(f, "\nnext run starts at byte {}", self.position)
+        write!(f, "\nsettled up to byte {} of the input", self.position)
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
                     1 of the duplicates could not be compared with what the stream holds\n\
                     6 inversions, 5 replayed, 7 reconnects\n\
                     2.5 kB in 2.0 s, 6 events/s; acks p50 6 µs, p99 1.5 ms, max 1.5 ms\n\
-                    next run starts at byte 1234";
+                    settled up to byte 1234 of the input";
         assert_eq!(receipt.to_string(), text);
     }
 
