@@ -62,6 +62,15 @@ fn lines(count: u32) -> tempfile::NamedTempFile {
     file
 }
 
+/// All lines are stored, each sent once, over the one connection.
+fn undisturbed(server: &Server, client: &Client, publisher: &Publisher, count: u32) {
+    let statistics = publisher.statistics();
+    let found = [statistics.stored, statistics.replayed, statistics.anomalies, statistics.inversions];
+    assert_eq!(found, [u64::from(count), 0, 0, 0]);
+    assert_eq!(client.statistics().connects, 1);
+    assert!(reader::verdict(&server.url(), "ORDERS", lines(count).path()).is_exact());
+}
+
 #[tokio::test]
 async fn outcomes_tell_the_truth() {
     let server = Server::start(ServerOptions::default());
@@ -247,10 +256,7 @@ async fn a_server_that_stops_for_three_seconds_costs_nothing() {
     server.cont();
     within(feeding).await.unwrap();
     within(publisher.settled()).await;
-    let statistics = publisher.statistics();
-    assert_eq!((statistics.replayed, statistics.anomalies, statistics.inversions), (0, 0, 0));
-    assert_eq!(client.statistics().connects, 1);
-    assert!(reader::verdict(&server.url(), "ORDERS", lines(10_000).path()).is_exact());
+    undisturbed(&server, &client, &publisher, 10_000);
 }
 
 #[tokio::test]
@@ -266,10 +272,7 @@ async fn a_slow_link_is_not_taken_for_a_dead_one() {
     // At 1 KB/s this takes longer than the send timeout; the last message alone waits for all before it.
     feed(&publisher, 0, 40).await;
     within(publisher.settled()).await;
-    let statistics = publisher.statistics();
-    assert_eq!((statistics.stored, statistics.replayed, statistics.anomalies), (40, 0, 0));
-    assert_eq!(client.statistics().connects, 1);
-    assert!(reader::verdict(&server.url(), "ORDERS", lines(40).path()).is_exact());
+    undisturbed(&server, &client, &publisher, 40);
 }
 
 #[tokio::test]

@@ -12,3 +12,4 @@ pub use dead_letter::{DeadLetterError, DeadLetterFile};
 pub use file_input::{Origin, Segment, plan};
 pub use lines::Line;
 pub use source::{Source, SourceError, SourceOptions, open};
+pub use text::rfc3339;

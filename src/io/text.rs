@@ -1,10 +1,10 @@
-//! Two notations that the dead-letter file needs: RFC 3339 times and base64.
+//! Two notations of files and logs: RFC 3339 times and base64.
 
 use std::prelude::v1::*;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A moment in UTC with milliseconds, such as `2026-01-31T23:59:59.123Z`. Moments before 1970 are shown as 1970.
-pub(super) fn rfc3339(at: SystemTime) -> String {
+pub fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = date(days);
@@ -45,6 +45,23 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_764_028_800_123, "2025-11-25T00:00:00.123Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (4_133_980_799_000, "2100-12-31T23:59:59.000Z"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(millis)), text);
+        }
+    }
 
     #[test]
     fn moments() {
