@@ -51,7 +51,7 @@ impl Hand {
         self.session.handle_timeout(self.now);
         let epoch = std::iter::from_fn(|| self.session.poll_action()).find_map(|action| match action {
             Action::Dial { epoch, .. } => Some(epoch),
-            Action::Hangup(_) => None,
+            _ => None,
         });
         self.epoch = epoch.expect("a session without a link dials");
         self.read.clear();

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::{AuthError, TlsError};
 use crate::proto::{InfoError, ParseError, ServerError};
 
 /// Why one link ended. The connection goes on.
@@ -24,14 +25,24 @@ pub enum LinkError {
     OutOfPlace(&'static str),
     /// The server said why it closes.
     Refused(ServerError),
-    /// Server or URL demand TLS, which this version does not speak.
-    TlsRequired,
+    /// TLS is demanded, and the server does not offer it.
+    TlsUnavailable,
+    /// There is no TLS on this link.
+    Tls(TlsError),
+    /// There are no credentials for this link.
+    Credentials(AuthError),
     /// The server lacks something a client of today needs.
     Unsupported(&'static str),
     /// The dial took longer than `connect_timeout`.
     ConnectTimeout,
     /// The server gave no sign of life.
     Silent,
+    /// The socket took nothing for as long as `write_timeout`.
+    WriteStalled,
+    /// The server is about to shut down, and another was to be had.
+    LameDuck,
+    /// Another link was asked for.
+    Requested,
     /// A publisher saw no progress for so long that it asked for another link.
     NoProgress,
 }
@@ -44,21 +55,26 @@ pub enum CloseReason {
     Requested,
     /// The servers refuse the credentials.
     AuthRefused(LinkError),
-    /// The servers demand TLS, or lack what is needed.
+    /// There is no TLS with these servers, or they lack what is needed.
     Incompatible(LinkError),
     /// No server could be reached at the start.
     Unreachable(LinkError),
 }
 
 impl LinkError {
-    /// Whether the server refused the credentials, in words. That they did not come in time says nothing of them.
+    /// Whether the server refused the credentials, in words, or there are none. That they did not come in time says
+    /// nothing of them.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.is_auth() && *error != ServerError::AuthenticationTimeout)
+        match self {
+            Self::Refused(error) => error.is_auth() && *error != ServerError::AuthenticationTimeout,
+            Self::Credentials(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether dialling again cannot help unless somebody changes something.
     pub(crate) fn is_incompatible(&self) -> bool {
-        matches!(self, Self::TlsRequired | Self::Unsupported(_))
+        matches!(self, Self::Tls(_) | Self::TlsUnavailable | Self::Unsupported(_))
     }
 }
 
@@ -74,10 +90,15 @@ impl fmt::Display for LinkError {
                 write!(f, "the server broke the protocol: {op} out of place; is this a NATS server?")
             }
             Self::Refused(error) => write!(f, "the server says: {error}"),
-            Self::TlsRequired => f.write_str("TLS is demanded, which is not in this version"),
+            Self::TlsUnavailable => f.write_str("TLS is demanded, and the server does not offer it"),
+            Self::Tls(error) => write!(f, "{error}"),
+            Self::Credentials(error) => write!(f, "no credentials: {error}"),
             Self::Unsupported(what) => write!(f, "the server does not support {what}"),
             Self::ConnectTimeout => f.write_str("no connection within the connect timeout"),
             Self::Silent => f.write_str("the server gives no sign of life"),
+            Self::WriteStalled => f.write_str("the server takes nothing that is written to it"),
+            Self::LameDuck => f.write_str("the server is about to shut down"),
+            Self::Requested => f.write_str("another connection was asked for"),
             Self::NoProgress => f.write_str("no publish was acknowledged within the batch timeout"),
         }
     }

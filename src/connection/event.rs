@@ -1,5 +1,7 @@
 //! What a connection has to say, and what it wants done.
 
+use alloc::string::String;
+
 use super::{CloseReason, LinkError, ServerAddr, Sid};
 use crate::proto::{Frame, FrameOp, Headers, ServerError};
 
@@ -22,8 +24,10 @@ pub enum Event<'a> {
     ServerError(ServerError),
     /// The server answered the PING that carried this number.
     Pong(u64),
-    /// The server is about to shut down.
+    /// The server is about to shut down. Said once for each link.
     LameDuck,
+    /// The server said its INFO anew.
+    Info,
     /// The connection is over.
     Closed(CloseReason),
 }
@@ -73,6 +77,23 @@ pub enum Action {
         addr: ServerAddr,
         /// Which of the addresses of that name comes first.
         turn: u32,
+    },
+    /// Make this epoch's socket speak TLS, then tell `handle_secured`; or tell of its end, with the cause. Nothing may be
+    /// read from it in clear any more.
+    StartTls {
+        /// The link.
+        epoch: Epoch,
+        /// The name that the certificate must bear.
+        server_name: String,
+    },
+    /// Ask the connection's authenticator, and tell `handle_credentials`.
+    Authenticate {
+        /// The link.
+        epoch: Epoch,
+        /// What the server gave to sign.
+        nonce: Option<String>,
+        /// Whether the answer goes out under TLS.
+        is_secure: bool,
     },
     /// Close this socket at once, or give up its dial. No answer is wanted.
     Hangup(Epoch),

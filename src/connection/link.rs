@@ -1,8 +1,10 @@
 //! All that lives and dies with one socket: received bytes, owed bytes, questions open, deadlines.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 
 use super::inbox::Inbox;
+use super::servers::Turn;
 use super::{ConnectionOptions, Epoch, Outbox, ServerAddr};
 use crate::proto::{Parser, ParserLimits, Side, encode};
 use crate::time::Instant;
@@ -12,6 +14,14 @@ pub(crate) struct Link {
     pub(crate) epoch: Epoch,
     pub(crate) phase: Phase,
     pub(crate) addr: ServerAddr,
+    /// The name that the server's certificate must bear.
+    pub(crate) tls_name: String,
+    /// Whether all that is written is written under TLS.
+    pub(crate) is_secure: bool,
+    /// Whether the server has said its INFO.
+    pub(crate) is_greeted: bool,
+    /// Whether the server has said that it will shut down.
+    pub(crate) is_lame: bool,
     pub(crate) inbox: Inbox,
     pub(crate) parser: Parser,
     pub(crate) outbox: Outbox,
@@ -22,6 +32,10 @@ pub(crate) struct Link {
     /// Signs of life asked for since the peer last showed one.
     pings_unheard: u32,
     next_ping_at: Instant,
+    /// When it is looked at next whether the socket takes what is written, and what it had taken at the last look, if
+    /// something was owed then.
+    next_look_at: Instant,
+    owed_at: Option<u64>,
     /// The bytes of the message last given out: read by now, dropped before the next op.
     pub(crate) given_out: usize,
 }
@@ -31,8 +45,12 @@ pub(crate) struct Link {
 pub(crate) enum Phase {
     /// The socket is not there yet.
     Dialing { deadline: Instant },
+    /// The TLS handshake is under way.
+    Securing { deadline: Instant },
     /// The server owes its INFO.
     AwaitInfo { deadline: Instant },
+    /// The authenticator owes its answer.
+    Authenticating { deadline: Instant },
     /// CONNECT and PING are sent; the server owes its PONG.
     AwaitPong { deadline: Instant },
     /// Both sides talk.
@@ -56,7 +74,7 @@ pub(crate) enum Pong {
 }
 
 impl Link {
-    pub(crate) fn new(epoch: Epoch, addr: ServerAddr, options: &ConnectionOptions, now: Instant) -> Self {
+    pub(crate) fn new(epoch: Epoch, turn: Turn, options: &ConnectionOptions, now: Instant) -> Self {
         let limits = &options.limits;
         let parser_limits = ParserLimits {
             control_line_max: limits.control_line_max,
@@ -66,7 +84,11 @@ impl Link {
         Self {
             epoch,
             phase: Phase::Dialing { deadline: now + options.connect_timeout },
-            addr,
+            addr: turn.addr,
+            tls_name: turn.tls_name,
+            is_secure: false,
+            is_greeted: false,
+            is_lame: false,
             inbox: Inbox::default(),
             parser: Parser::new(Side::Server, parser_limits),
             outbox: Outbox::new(limits.outbox_max),
@@ -74,6 +96,8 @@ impl Link {
             pongs_owed: 0,
             pings_unheard: 0,
             next_ping_at: now + options.ping_interval,
+            next_look_at: now + options.write_timeout,
+            owed_at: None,
             given_out: 0,
         }
     }
@@ -101,7 +125,9 @@ impl Link {
     }
 
     pub(crate) fn pay_pongs(&mut self) {
-        while self.pongs_owed > 0 && self.outbox.has_room() {
+        // Nothing is said before CONNECT.
+        let may_speak = matches!(self.phase, Phase::AwaitPong { .. } | Phase::Up { .. });
+        while may_speak && self.pongs_owed > 0 && self.outbox.has_room() {
             self.outbox.write(encode::pong);
             self.pongs_owed -= 1;
         }
@@ -123,13 +149,34 @@ impl Link {
 
     pub(crate) fn timeout(&self) -> Instant {
         match self.phase {
-            Phase::Dialing { deadline } | Phase::AwaitInfo { deadline } | Phase::AwaitPong { deadline } => deadline,
-            Phase::Up { .. } => self.next_ping_at,
+            Phase::Dialing { deadline }
+            | Phase::Securing { deadline }
+            | Phase::AwaitInfo { deadline }
+            | Phase::Authenticating { deadline }
+            | Phase::AwaitPong { deadline } => deadline,
+            Phase::Up { .. } => self.next_ping_at.min(self.next_look_at),
         }
     }
 
-    /// Asks for a sign of life. `false` when enough were asked for in vain.
+    /// Looks whether the socket takes what is written. `false` when it took nothing since the last look, though
+    /// something was owed all the time.
+    pub(crate) fn is_taken(&mut self, options: &ConnectionOptions, now: Instant) -> bool {
+        if self.next_look_at > now {
+            return true;
+        }
+        self.next_look_at = now + options.write_timeout;
+        let taken = self.outbox.transmitted();
+        let owed_at = (self.outbox.pushed() > taken).then_some(taken);
+        let is_stalled = owed_at.is_some() && owed_at == self.owed_at;
+        self.owed_at = owed_at;
+        !is_stalled
+    }
+
+    /// Asks for a sign of life, if it is time to. `false` when enough were asked for in vain.
     pub(crate) fn ask_sign_of_life(&mut self, options: &ConnectionOptions, now: Instant) -> bool {
+        if self.next_ping_at > now {
+            return true;
+        }
         if self.pings_unheard >= options.pings_out_max {
             return false;
         }

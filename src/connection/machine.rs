@@ -2,13 +2,17 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::mem;
 use core::time::Duration;
 
 use super::link::{Link, Phase};
 use super::servers::Servers;
 use super::subscriptions::{Sid, Subscriptions};
-use super::{Action, CloseReason, ConnectionOptions, Delivery, Epoch, Event, LinkError, Outbox, ServerAddr, Transmit};
+use super::{
+    Action, Auth, AuthError, Authenticator, CloseReason, ConnectionOptions, Credentials, Delivery, Epoch, Event,
+    LinkError, Outbox, ServerAddr, TlsOptions, Transmit,
+};
 use crate::proto::{Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
 use crate::rng::Entropy;
 use crate::time::Instant;
@@ -18,6 +22,13 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// What a silent end after CONNECT usually means.
 const SILENT_REFUSAL: &str =
     "it may demand TLS, or refuse this user, or not have understood CONNECT; its log tells which";
+/// What a silent end before INFO usually means.
+const SILENT_GREETING: &str = "it may want the TLS handshake before its INFO (tls_first), or be no NATS server";
+/// What a silent end in the handshake usually means.
+const SILENT_HANDSHAKE: &str = "it may speak no TLS on this port, or miss a client certificate; its log tells which";
+
+/// What somebody says who speaks too early.
+pub(super) const CLEAR_BYTES: &str = "bytes in clear before the TLS handshake";
 
 /// One logical connection over many sockets.
 ///
@@ -32,7 +43,7 @@ pub struct Connection {
     pub(super) servers: Servers,
     pub(super) subscriptions: Subscriptions,
     pub(super) events: VecDeque<Owned>,
-    actions: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
     pub(super) info: Option<ServerInfo>,
     pub(super) statistics: Statistics,
     last_epoch: u64,
@@ -57,6 +68,7 @@ pub(super) enum Owned {
     ServerError(ServerError),
     Pong(u64),
     LameDuck,
+    Info,
     Closed(CloseReason),
 }
 
@@ -81,7 +93,7 @@ pub struct Statistics {
 impl Connection {
     /// A connection that will ask for its first dial at once.
     pub fn new(options: ConnectionOptions, entropy: &Entropy) -> Self {
-        let servers = Servers::new(&options.servers, options.servers_in_order, options.backoff, entropy.jitter());
+        let servers = Servers::new(&options, entropy.jitter());
         let mut connection = Self {
             options,
             state: State::Resting,
@@ -110,8 +122,42 @@ impl Connection {
         if let Some(link) = link_of(&mut self.state, epoch)
             && let Phase::Dialing { deadline } = link.phase
         {
-            link.phase = Phase::AwaitInfo { deadline };
             link.heard(options, now);
+            if options.tls.first {
+                self.start_tls(deadline);
+            } else {
+                link.phase = Phase::AwaitInfo { deadline };
+            }
+        }
+    }
+
+    /// The socket of this epoch speaks TLS now.
+    pub fn handle_secured(&mut self, epoch: Epoch, now: Instant) {
+        let now = self.clamp(now);
+        let options = &self.options;
+        if let Some(link) = link_of(&mut self.state, epoch)
+            && let Phase::Securing { deadline } = link.phase
+        {
+            link.heard(options, now);
+            link.is_secure = true;
+            if link.is_greeted {
+                self.identify(deadline);
+            } else {
+                link.phase = Phase::AwaitInfo { deadline };
+            }
+        }
+    }
+
+    /// The authenticator has answered.
+    pub fn handle_credentials(&mut self, epoch: Epoch, answer: Result<Credentials, AuthError>, now: Instant) {
+        let now = self.clamp(now);
+        if let Some(link) = link_of(&mut self.state, epoch)
+            && let Phase::Authenticating { deadline } = link.phase
+        {
+            match answer {
+                Ok(credentials) => self.introduce(Some(&credentials), deadline),
+                Err(error) => self.hang_up(LinkError::Credentials(error), now),
+            }
         }
     }
 
@@ -121,6 +167,10 @@ impl Connection {
         let options = &self.options;
         if let Some(link) = link_of(&mut self.state, epoch) {
             self.statistics.bytes_in += bytes.len() as u64;
+            if matches!(link.phase, Phase::Securing { .. }) {
+                // Whoever speaks in clear between INFO and the handshake wants it taken for what came under TLS.
+                return self.hang_up(LinkError::OutOfPlace(CLEAR_BYTES), now);
+            }
             link.inbox.push(bytes);
             link.heard(options, now);
         }
@@ -144,6 +194,12 @@ impl Connection {
                 (LinkError::Closed { hint: None }, Phase::AwaitPong { .. }) => {
                     LinkError::Closed { hint: Some(SILENT_REFUSAL) }
                 }
+                (LinkError::Closed { hint: None }, Phase::AwaitInfo { .. }) if !link.is_secure => {
+                    LinkError::Closed { hint: Some(SILENT_GREETING) }
+                }
+                (LinkError::Closed { hint: None }, Phase::Securing { .. }) => {
+                    LinkError::Closed { hint: Some(SILENT_HANDSHAKE) }
+                }
                 (cause, _) => cause,
             };
             self.lose(cause, now);
@@ -163,7 +219,9 @@ impl Connection {
             State::Linked(link) if link.timeout() > now => {}
             State::Linked(link) => match link.phase {
                 Phase::Up { .. } => {
-                    if !link.ask_sign_of_life(&self.options, now) {
+                    if !link.is_taken(&self.options, now) {
+                        self.hang_up(LinkError::WriteStalled, now);
+                    } else if !link.ask_sign_of_life(&self.options, now) {
                         self.hang_up(LinkError::Silent, now);
                     }
                 }
@@ -322,6 +380,29 @@ impl Connection {
         }
     }
 
+    /// Whether there is another server than the present one.
+    pub fn has_other_server(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// Who is to be asked for credentials, if somebody is.
+    pub fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {
+        match &self.options.auth {
+            Auth::Asked(authenticator) => Some(Arc::clone(authenticator)),
+            _ => None,
+        }
+    }
+
+    /// What is demanded of TLS.
+    pub fn tls_options(&self) -> &TlsOptions {
+        &self.options.tls
+    }
+
+    /// Whether the present link speaks TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(&self.state, State::Linked(link) if link.is_secure)
+    }
+
     /// Whether publishes can be written.
     pub fn is_up(&self) -> bool {
         matches!(&self.state, State::Linked(link) if link.is_up())
@@ -370,11 +451,11 @@ impl Connection {
     }
 
     fn dial(&mut self, now: Instant) {
-        let Some((addr, turn)) = self.servers.take_next() else { return };
+        let Some(turn) = self.servers.take_next() else { return };
         self.last_epoch += 1;
         let epoch = Epoch(self.last_epoch);
-        self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, addr.clone(), &self.options, now)));
-        self.actions.push_back(Action::Dial { epoch, addr, turn });
+        self.actions.push_back(Action::Dial { epoch, addr: turn.addr.clone(), turn: turn.dials });
+        self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, turn, &self.options, now)));
     }
 
     pub(super) fn hang_up(&mut self, cause: LinkError, now: Instant) {
@@ -399,6 +480,11 @@ impl Connection {
                 self.statistics.dials_failed += 1;
                 self.events.push_back(Owned::DialFailed(cause.clone()));
             }
+        }
+        match cause {
+            LinkError::LameDuck => return self.servers.left(now),
+            LinkError::Requested => return self.servers.settled(),
+            _ => {}
         }
         if cause.is_refusal() {
             let refused_for = self.servers.refused(at_start, now);
@@ -440,6 +526,7 @@ impl From<Owned> for Event<'_> {
             Owned::ServerError(error) => Self::ServerError(error),
             Owned::Pong(number) => Self::Pong(number),
             Owned::LameDuck => Self::LameDuck,
+            Owned::Info => Self::Info,
             Owned::Closed(reason) => Self::Closed(reason),
         }
     }

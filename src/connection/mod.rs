@@ -13,9 +13,10 @@ mod reading;
 mod secret;
 mod servers;
 mod subscriptions;
+mod tls;
 
 pub use address::{AddressError, HOST_LEN_MAX, PORT_DEFAULT, SERVERS_MAX, ServerAddr, ServerList, ServerUrl, UserInfo};
-pub use auth::Auth;
+pub use auth::{Auth, AuthError, Authenticator, Challenge, Credentials};
 pub use error::{CloseReason, LinkError};
 pub use event::{Action, Delivery, Epoch, Event};
 pub use machine::{Connection, Statistics};
@@ -23,3 +24,4 @@ pub use options::{Backoff, ConnectionOptions, Limits};
 pub use outbox::{Outbox, Transmit};
 pub use secret::Secret;
 pub use subscriptions::Sid;
+pub use tls::{TlsError, TlsOptions};

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Auth, ServerAddr};
+use super::{Auth, ServerAddr, TlsOptions};
 
 /// What a connection is told once.
 #[derive(Clone, Debug)]
@@ -13,6 +13,11 @@ pub struct ConnectionOptions {
     pub servers: Vec<ServerAddr>,
     /// Credentials, the same for all servers.
     pub auth: Auth,
+    /// What is demanded of TLS.
+    pub tls: TlsOptions,
+    /// Whether the servers that a server tells of are left alone. Otherwise they are dialled too, and those it no longer
+    /// tells of are forgotten.
+    pub ignore_discovered: bool,
     /// The name that the server shows for this connection.
     pub name: Option<String>,
     /// The first token of every inbox, `_INBOX` by default. Restricted users may need another.
@@ -23,6 +28,8 @@ pub struct ConnectionOptions {
     pub ping_interval: Duration,
     /// Unanswered signs of life after which the peer is taken for dead.
     pub pings_out_max: u32,
+    /// How long the socket may take nothing while there is something to write, before the peer is taken for dead.
+    pub write_timeout: Duration,
     /// The pause before a server is dialled again. The first retry after a good connection is immediate.
     pub backoff: Backoff,
     /// How long refused credentials are tried again at a reconnect. At the start two refusals are final.
@@ -68,11 +75,14 @@ impl ConnectionOptions {
         Self {
             servers,
             auth: Auth::None,
+            tls: TlsOptions::default(),
+            ignore_discovered: false,
             name: None,
             inbox_prefix: "_INBOX".into(),
             connect_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(10),
             pings_out_max: 2,
+            write_timeout: Duration::from_secs(20),
             backoff: Backoff::default(),
             auth_budget: Duration::from_secs(300),
             retry_at_start: false,

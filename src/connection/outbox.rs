@@ -2,7 +2,11 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::mem;
+use core::{fmt, mem};
+use zeroize::Zeroize;
+
+/// Room made for a CONNECT before it is encoded, so that its buffer does not grow and leave a copy behind.
+const SECRET_ROOM: usize = 16 << 10;
 
 /// The bytes that a link owes its socket. They die with the link: what must outlive it is kept above.
 ///
@@ -17,13 +21,15 @@ pub struct Outbox {
     room_max: usize,
 }
 
-/// Bytes that a driver has carried off and writes at its own pace.
-#[derive(Debug, Default)]
+/// Bytes that a driver has carried off and writes at its own pace. `Debug` shows how many.
+#[derive(Default)]
 pub struct Transmit {
     copied: Vec<u8>,
     /// Each shared slice with the length of `copied` at the moment it was pushed.
     shared: Vec<(usize, Bytes)>,
     len: usize,
+    /// Whether a secret stands in `copied`: it is then overwritten when it is written or forgotten.
+    is_secret: bool,
     /// How much of `copied`, how many of `shared`, and how much of the next shared slice are written.
     copied_done: usize,
     shared_done: usize,
@@ -80,6 +86,13 @@ impl Outbox {
         encode(&mut self.queued.copied);
         let grown = self.queued.copied.len().saturating_sub(before);
         self.grew(grown);
+    }
+
+    /// As [`Outbox::write`], for what must not be left in memory.
+    pub(crate) fn write_secret(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.queued.is_secret = true;
+        self.queued.copied.reserve(SECRET_ROOM);
+        self.write(encode);
     }
 
     /// Hands everything queued to `transmit`, which must be empty, and takes its buffers for what comes next.
@@ -164,9 +177,24 @@ impl Transmit {
 
     /// Forgets what is not written, as when the socket is gone. Buffers are kept.
     pub fn clear(&mut self) {
+        if mem::take(&mut self.is_secret) {
+            self.copied.zeroize();
+        }
         self.copied.clear();
         self.shared.clear();
         (self.len, self.copied_done, self.shared_done, self.slice_done) = (0, 0, 0, 0);
+    }
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Transmit {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

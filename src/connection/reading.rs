@@ -1,8 +1,8 @@
 //! What a connection makes of each op: the greeting, the pings, the complaints, and the messages it gives out.
 
 use super::link::{Phase, Pong};
-use super::machine::{Connection, Owned, State};
-use super::{LinkError, Sid};
+use super::machine::{CLEAR_BYTES, Connection, Owned, State};
+use super::{Action, Auth, Credentials, LinkError, Sid};
 use crate::proto::{Connect, Frame, FrameOp, ServerError, ServerInfo, encode};
 use crate::time::Instant;
 
@@ -33,7 +33,7 @@ impl Connection {
                     self.events.push_back(Owned::ServerError(error));
                 }
             }
-            (_, Phase::AwaitInfo { .. } | Phase::Dialing { .. }) => {
+            (_, Phase::AwaitInfo { .. } | Phase::Dialing { .. } | Phase::Securing { .. }) => {
                 self.hang_up(LinkError::OutOfPlace("an op before INFO"), self.now);
             }
             (FrameOp::Info(json), _) => {
@@ -54,21 +54,63 @@ impl Connection {
         }
     }
 
-    fn greet(&mut self, info: ServerInfo, deadline: Instant) {
+    fn greet(&mut self, mut info: ServerInfo, deadline: Instant) {
         let now = self.now;
         let State::Linked(link) = &mut self.state else { return };
-        if info.tls_required || link.addr.tls {
-            return self.hang_up(LinkError::TlsRequired, now);
-        }
+        link.is_greeted = true;
         if !info.headers {
             return self.hang_up(LinkError::Unsupported("headers"), now);
         }
-        let mut connect = Connect { name: self.options.name.as_deref(), ..Connect::default() };
-        self.options.auth.apply(&mut connect);
-        link.outbox.write(|out| encode::connect(out, &connect));
+        let is_demanded = link.addr.tls || self.servers.tls_floor();
+        let wants_tls = !link.is_secure && (info.tls_required || is_demanded);
+        if !wants_tls {
+            self.info = Some(info);
+            return self.identify(deadline);
+        }
+        if !info.tls_required && !info.tls_available {
+            return self.hang_up(LinkError::TlsUnavailable, now);
+        }
+        if link.inbox.unread().len() > link.given_out {
+            return self.hang_up(LinkError::OutOfPlace(CLEAR_BYTES), now);
+        }
+        // Anybody may have written this in clear; the server says it again under TLS.
+        info.connect_urls.clear();
+        self.info = Some(info);
+        self.start_tls(deadline);
+    }
+
+    pub(super) fn start_tls(&mut self, deadline: Instant) {
+        let State::Linked(link) = &mut self.state else { return };
+        link.phase = Phase::Securing { deadline };
+        let server_name = self.options.tls.server_name.clone().unwrap_or_else(|| link.tls_name.clone());
+        self.actions.push_back(Action::StartTls { epoch: link.epoch, server_name });
+    }
+
+    /// The channel is as it shall be: says who asks to be let in, or has that asked first.
+    pub(super) fn identify(&mut self, deadline: Instant) {
+        let State::Linked(link) = &mut self.state else { return };
+        if !matches!(self.options.auth, Auth::Asked(_)) {
+            return self.introduce(None, deadline);
+        }
+        link.phase = Phase::Authenticating { deadline };
+        let (epoch, is_secure) = (link.epoch, link.is_secure);
+        let nonce = self.info.as_ref().and_then(|info| info.nonce.clone());
+        self.actions.push_back(Action::Authenticate { epoch, nonce, is_secure });
+    }
+
+    /// Sends CONNECT, with what was answered or what is fixed.
+    pub(super) fn introduce(&mut self, answer: Option<&Credentials>, deadline: Instant) {
+        let State::Linked(link) = &mut self.state else { return };
+        let mut connect =
+            Connect { name: self.options.name.as_deref(), tls_required: link.is_secure, ..Connect::default() };
+        match answer {
+            Some(credentials) => credentials.apply(&mut connect),
+            None => self.options.auth.apply(&mut connect),
+        }
+        link.outbox.write_secret(|out| encode::connect(out, &connect));
         link.ping_greeting();
         link.phase = Phase::AwaitPong { deadline };
-        self.info = Some(info);
+        link.pay_pongs();
     }
 
     fn come_up(&mut self) {
@@ -78,12 +120,27 @@ impl Connection {
         self.statistics.connects += 1;
         self.servers.accepted();
         self.events.push_back(Owned::Connected);
+        self.learn();
     }
 
     fn renew(&mut self, info: ServerInfo) {
-        if info.ldm && !self.info.as_ref().is_some_and(|known| known.ldm) {
+        self.info = Some(info);
+        if self.is_up() {
+            self.events.push_back(Owned::Info);
+            self.learn();
+        }
+    }
+
+    /// Takes from the present INFO, once the link is up, what it says of other servers and of this one's end.
+    fn learn(&mut self) {
+        let State::Linked(link) = &mut self.state else { return };
+        let Some(info) = &self.info else { return };
+        if !self.options.ignore_discovered {
+            self.servers.discover(&info.connect_urls);
+        }
+        if info.ldm && !link.is_lame {
+            link.is_lame = true;
             self.events.push_back(Owned::LameDuck);
         }
-        self.info = Some(info);
     }
 }

@@ -4,14 +4,17 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
-/// A password or a token. `Debug` and `Display` print `[secret]`; only [`Secret::expose`] gives the text.
+use zeroize::Zeroizing;
+
+/// A password, a token, a seed. `Debug` and `Display` print `[secret]`; only [`Secret::expose`] gives the text, and the
+/// memory is overwritten when it is dropped.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
     /// Keeps `text` from now on out of logs, errors and panics.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for the bytes of a CONNECT and for nothing that a person or a log reads.
@@ -39,13 +42,13 @@ impl fmt::Display for Secret {
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self::new(text)
     }
 }
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self::new(text)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The server pool: whom to dial next, and when.
 
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
-use super::{Backoff, ServerAddr};
+use super::{Backoff, ConnectionOptions, SERVERS_MAX, ServerAddr};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -15,17 +17,36 @@ const REFUSALS_AT_START: u32 = 2;
 /// The first pause after a refusal at a reconnect.
 const REFUSAL_BACKOFF: Backoff = Backoff { initial: Duration::from_millis(250), max: Duration::from_secs(5) };
 
+/// How long a server that is about to shut down is left alone, where there is another.
+const LAME_PAUSE: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(crate) struct Servers {
     servers: Vec<Server>,
     backoff: Backoff,
+    in_order: bool,
+    /// Whether no server of this pool is ever spoken to in clear.
+    tls_floor: bool,
     rng: Rng,
     current: usize,
+}
+
+/// Whose turn it is to be dialled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Turn {
+    pub(crate) addr: ServerAddr,
+    /// The name that its certificate must bear.
+    pub(crate) tls_name: String,
+    /// How many dials of it went before.
+    pub(crate) dials: u32,
 }
 
 #[derive(Debug)]
 struct Server {
     addr: ServerAddr,
+    tls_name: String,
+    /// Told of by a server, not by the owner: forgotten when servers no longer tell of it.
+    is_discovered: bool,
     /// Dials so far: each takes the next of the addresses that the name stands for.
     dials: u32,
     failures: u32,
@@ -36,23 +57,56 @@ struct Server {
 }
 
 impl Servers {
-    pub(crate) fn new(addrs: &[ServerAddr], in_order: bool, backoff: Backoff, mut rng: Rng) -> Self {
-        let mut servers: Vec<Server> = addrs
-            .iter()
-            .map(|addr| Server {
-                addr: addr.clone(),
-                dials: 0,
-                failures: 0,
-                refusals: 0,
-                refused_since: None,
-                ready_at: Instant::ZERO,
-            })
-            .collect();
-        if !in_order {
+    pub(crate) fn new(options: &ConnectionOptions, mut rng: Rng) -> Self {
+        let tls_floor = options.tls.is_demanded() || options.servers.iter().any(|addr| addr.tls);
+        let mut servers: Vec<Server> =
+            options.servers.iter().map(|addr| Server::new(addr.clone(), addr.host.clone(), false)).collect();
+        if !options.servers_in_order {
             rng.shuffle(&mut servers);
         }
         let current = servers.len().saturating_sub(1);
-        Self { servers, backoff, rng, current }
+        Self { servers, backoff: options.backoff, in_order: options.servers_in_order, tls_floor, rng, current }
+    }
+
+    /// Whether no server of this pool is ever spoken to in clear: one `tls://` is a demand for all.
+    pub(crate) fn tls_floor(&self) -> bool {
+        self.tls_floor
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Takes what the current server tells of others: adds those that are new, and forgets those once told of that are
+    /// no longer, but for the current one. What cannot be read is left out. Nothing at all changes nothing.
+    pub(crate) fn discover(&mut self, urls: &[String]) {
+        let told: Vec<ServerAddr> = urls.iter().filter_map(|url| ServerAddr::parse_host_port(url).ok()).collect();
+        if told.is_empty() {
+            return;
+        }
+        let is_same = |one: &ServerAddr, other: &ServerAddr| one.host == other.host && one.port == other.port;
+        let current_name = self.servers[self.current].tls_name.clone();
+        for index in (0..self.servers.len()).rev() {
+            let server = &self.servers[index];
+            let is_told = told.iter().any(|addr| is_same(addr, &server.addr));
+            if server.is_discovered && !is_told && index != self.current {
+                self.servers.remove(index);
+                self.current -= usize::from(index < self.current);
+            }
+        }
+        for mut addr in told {
+            if self.servers.len() == SERVERS_MAX || self.servers.iter().any(|server| is_same(&addr, &server.addr)) {
+                continue;
+            }
+            addr.tls = self.tls_floor;
+            // Servers tell of bare addresses, and certificates bear names: it is the name that was dialled which counts.
+            let is_bare = addr.host.parse::<IpAddr>().is_ok();
+            let tls_name = if is_bare { current_name.clone() } else { addr.host.clone() };
+            let len = self.servers.len();
+            let index = if self.in_order { len } else { self.rng.below(len as u64 + 1) as usize };
+            self.servers.insert(index, Server::new(addr, tls_name, true));
+            self.current += usize::from(index <= self.current);
+        }
     }
 
     /// The moment when the next dial is due; `None` when there is no server at all.
@@ -61,15 +115,19 @@ impl Servers {
     }
 
     /// Takes the server that has been ready longest, in turn after the current one.
-    /// Gives its address and how many dials went before.
-    pub(crate) fn take_next(&mut self) -> Option<(ServerAddr, u32)> {
+    pub(crate) fn take_next(&mut self) -> Option<Turn> {
         let count = self.servers.len();
         let next = (1..=count).map(|step| (self.current + step) % count).min_by_key(|&i| self.servers[i].ready_at)?;
         self.current = next;
         let server = &mut self.servers[next];
         let dials = server.dials;
         server.dials = dials.wrapping_add(1);
-        Some((server.addr.clone(), dials))
+        Some(Turn { addr: server.addr.clone(), tls_name: server.tls_name.clone(), dials })
+    }
+
+    /// The current server is about to shut down, and was left before it did.
+    pub(crate) fn left(&mut self, now: Instant) {
+        self.servers[self.current].ready_at = now + LAME_PAUSE;
     }
 
     /// The current server answered and stayed: what went wrong before is forgotten.
@@ -123,16 +181,33 @@ impl Servers {
     }
 }
 
+impl Server {
+    fn new(addr: ServerAddr, tls_name: String, is_discovered: bool) -> Self {
+        Self {
+            addr,
+            tls_name,
+            is_discovered,
+            dials: 0,
+            failures: 0,
+            refusals: 0,
+            refused_since: None,
+            ready_at: Instant::ZERO,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
     use alloc::vec;
 
     fn pool(hosts: &[&str]) -> Servers {
         let addrs: Vec<ServerAddr> =
             hosts.iter().map(|host| ServerAddr { host: host.to_string(), port: 4222, tls: false }).collect();
-        Servers::new(&addrs, true, Backoff::default(), Rng::new(1))
+        let options = ConnectionOptions { servers_in_order: true, ..ConnectionOptions::new(addrs) };
+        Servers::new(&options, Rng::new(1))
     }
 
     #[test]
@@ -140,8 +215,8 @@ mod tests {
         let mut servers = pool(&["a", "b"]);
         let mut taken = vec![];
         for _ in 0..4 {
-            let (addr, dials) = servers.take_next().unwrap();
-            taken.push((addr.host, dials));
+            let turn = servers.take_next().unwrap();
+            taken.push((turn.addr.host, turn.dials));
             servers.failed(Instant::ZERO);
         }
         let expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1)].map(|(host, dials)| (host.to_string(), dials));
@@ -199,5 +274,59 @@ mod tests {
             servers.refused(true, Instant::from_micros(round * 1000));
         }
         assert!(servers.all_refused());
+    }
+
+    fn hosts(servers: &Servers) -> Vec<&str> {
+        servers.servers.iter().map(|server| server.addr.host.as_str()).collect()
+    }
+
+    fn told(urls: &[&str]) -> Vec<String> {
+        urls.iter().map(|url| url.to_string()).collect()
+    }
+
+    #[test]
+    fn what_servers_tell_of_comes_and_goes_and_what_the_owner_named_stays() {
+        let mut servers = pool(&["a"]);
+        servers.take_next();
+        servers.discover(&told(&["10.0.0.1:4222", "b:4222", "a:4222", "nats://c:1", "d:0"]));
+        assert_eq!(hosts(&servers), ["a", "10.0.0.1", "b"]);
+        servers.failed(Instant::from_micros(1));
+        assert_eq!(servers.take_next().unwrap().addr.host, "10.0.0.1");
+        servers.discover(&told(&["e:4222"]));
+        assert_eq!(hosts(&servers), ["a", "10.0.0.1", "e"], "the current one is not forgotten");
+        servers.discover(&[]);
+        assert_eq!(servers.len(), 3, "nothing told is nothing changed");
+        let many: Vec<String> = (0..1000).map(|i| format!("h{i}:1")).collect();
+        servers.discover(&many);
+        assert_eq!(servers.len(), SERVERS_MAX);
+        assert_eq!(servers.servers[servers.current].addr.host, "10.0.0.1");
+    }
+
+    #[test]
+    fn the_demand_for_tls_and_the_name_are_inherited() {
+        let addr = ServerAddr { host: "nats.example".into(), port: 4222, tls: true };
+        let plain = ServerAddr { tls: false, port: 1, ..addr.clone() };
+        let mut servers = Servers::new(&ConnectionOptions::new(vec![addr, plain]), Rng::new(1));
+        assert!(servers.tls_floor());
+        servers.take_next();
+        servers.discover(&told(&["10.0.0.1:4222", "[::1]:4222", "b.example:4222"]));
+        let discovered: Vec<_> = servers.servers.iter().filter(|server| server.is_discovered).collect();
+        assert_eq!(discovered.len(), 3);
+        for server in discovered {
+            assert!(server.addr.tls);
+            let expected = if server.addr.host == "b.example" { "b.example" } else { "nats.example" };
+            assert_eq!(server.tls_name, expected);
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_left_is_the_last_to_be_tried_again() {
+        let mut servers = pool(&["a", "b"]);
+        assert_eq!(servers.take_next().unwrap().addr.host, "a");
+        servers.left(Instant::ZERO);
+        for _ in 0..3 {
+            assert_eq!(servers.take_next().unwrap().addr.host, "b");
+            servers.failed(Instant::ZERO);
+        }
     }
 }

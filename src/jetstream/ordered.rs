@@ -21,6 +21,8 @@ pub(crate) struct Ordered {
     /// The next message to write.
     cursor: u64,
     gait: Gait,
+    /// Whether the link is about to be left: nothing more is written to it.
+    is_held: bool,
     backoff: Backoff,
     /// Whether all answers come from one stream, and so in order.
     one_stream: bool,
@@ -57,6 +59,7 @@ impl Ordered {
             pass: 0,
             cursor: 0,
             gait: Gait::Probing { probe: None },
+            is_held: false,
             backoff,
             one_stream,
             pauses: 0,
@@ -79,7 +82,7 @@ impl Ordered {
     pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox) -> u64 {
         let mut resent = 0;
         self.cursor = self.cursor.max(ledger.front());
-        while self.cursor < ledger.back() && outbox.has_room() {
+        while self.cursor < ledger.back() && outbox.has_room() && !self.is_held {
             if !matches!(self.gait, Gait::Open | Gait::Probing { probe: None }) {
                 break;
             }
@@ -133,9 +136,21 @@ impl Ordered {
         pause
     }
 
+    /// Writes nothing more until there is another link.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether nothing that was written in this pass is unanswered.
+    pub(crate) fn is_quiet(&self, ledger: &InFlight) -> bool {
+        let is_open = |ordinal| ledger.entry(ordinal).is_some_and(|entry| entry.state == State::Open);
+        !(ledger.front()..self.cursor).any(|ordinal| is_open(ordinal) && self.is_out(ledger, ordinal))
+    }
+
     /// The pass is over because its link is.
     pub(crate) fn link_lost(&mut self, front: u64) {
         self.rewind(front);
+        self.is_held = false;
         self.gait = Gait::Probing { probe: None };
     }
 

@@ -232,6 +232,24 @@ impl Publisher {
         self.reject_unfit(now);
     }
 
+    /// The server takes other messages than it said when the link came up.
+    pub fn handle_info(&mut self, info: &ServerInfo, now: Instant) {
+        let server = Server { max_payload: info.max_payload, jetstream: info.jetstream };
+        if self.failure.is_none() && server.max_payload < mem::replace(&mut self.server, server).max_payload {
+            self.reject_unfit(now);
+        }
+    }
+
+    /// The link will be left: writes nothing more to it, and waits for the answers to what was written.
+    pub fn hold(&mut self) {
+        self.lane.hold();
+    }
+
+    /// Whether nothing that was written to this link is unanswered.
+    pub fn is_quiet(&self) -> bool {
+        self.failure.is_some() || self.lane.is_quiet(&self.ledger)
+    }
+
     /// The link is gone. Its pass is over; what it left unsettled will be written again.
     pub fn handle_disconnected(&mut self) {
         self.check.link_lost();

@@ -9,7 +9,7 @@ use super::SessionError;
 use super::machine::{PublisherId, Session};
 use super::seat::{Seat, Ticket};
 use super::subscriber::{Received, Subscriber};
-use crate::connection::{CloseReason, Sid};
+use crate::connection::{CloseReason, LinkError, Sid};
 use crate::jetstream::{AckSlot, Message, Outcome, Publisher, PublisherOptions, SubmitError};
 use crate::proto::{Pattern, Subject, SubjectBuf, is_token};
 use crate::time::Instant;
@@ -204,6 +204,14 @@ impl Session {
             self.wake_driver();
         }
         written
+    }
+
+    /// Makes a new link, once what was written to the present one is answered, a few seconds at most. Credentials and TLS
+    /// files are read again for it.
+    pub fn reconnect(&mut self, now: Instant) {
+        self.move_away(LinkError::Requested, now);
+        self.settle(now);
+        self.wake_driver();
     }
 
     /// Ends the session at once. What is unsettled is `Unknown`.

@@ -3,14 +3,17 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
+use core::time::Duration;
 
 use super::seat::Seat;
 use super::subscriber::Subscriber;
 use super::{LinkNotice, LinkState, SessionError};
 use crate::connection::{
-    Action, CloseReason, Connection, ConnectionOptions, Epoch, Event, LinkError, Sid, Statistics, Transmit,
+    Action, AuthError, Authenticator, CloseReason, Connection, ConnectionOptions, Credentials, Epoch, Event, LinkError,
+    ServerAddr, Sid, Statistics, TlsOptions, Transmit,
 };
 use crate::jetstream::{Publisher, SubmitError};
 use crate::rng::Entropy;
@@ -19,6 +22,8 @@ use crate::wakers::Wakers;
 
 /// Notices kept for a reader that does not come.
 const NOTICES_MAX: usize = 64;
+/// How long answers are waited for before a link is left. Lame servers close links ten seconds after they said so.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// One connection with the publishers and subscribers that use it.
 ///
@@ -36,6 +41,8 @@ pub struct Session {
     pub(super) woken: Vec<Waker>,
     /// The sleeping driver.
     pub(super) driver: Option<Waker>,
+    /// The link that is left once its answers have come, why, and how long they are waited for.
+    leaving: Option<(Epoch, LinkError, Instant)>,
 }
 
 /// Names a publisher of a session.
@@ -55,6 +62,7 @@ impl Session {
             state_watchers: Wakers::default(),
             woken: Vec::new(),
             driver: None,
+            leaving: None,
         }
     }
 
@@ -63,6 +71,18 @@ impl Session {
     /// The socket of this epoch is there.
     pub fn handle_connected(&mut self, epoch: Epoch, now: Instant) {
         self.connection.handle_connected(epoch, now);
+        self.settle(now);
+    }
+
+    /// The socket of this epoch speaks TLS now.
+    pub fn handle_secured(&mut self, epoch: Epoch, now: Instant) {
+        self.connection.handle_secured(epoch, now);
+        self.settle(now);
+    }
+
+    /// The authenticator has answered.
+    pub fn handle_credentials(&mut self, epoch: Epoch, answer: Result<Credentials, AuthError>, now: Instant) {
+        self.connection.handle_credentials(epoch, answer, now);
         self.settle(now);
     }
 
@@ -118,7 +138,8 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let publishers = self.seats.values().filter_map(|seat| seat.publisher.poll_timeout());
-        publishers.chain(self.connection.poll_timeout()).min()
+        let leaving = self.leaving.as_ref().map(|(_, _, until)| *until);
+        publishers.chain(self.connection.poll_timeout()).chain(leaving).min()
     }
 
     /// One of those to wake, outside any lock.
@@ -156,6 +177,21 @@ impl Session {
             (None, Some(_)) => LinkState::Dialing,
             (None, None) => LinkState::Resting,
         }
+    }
+
+    /// The server of the present link, from its dial on.
+    pub fn server(&self) -> Option<&ServerAddr> {
+        self.connection.server()
+    }
+
+    /// Who is to be asked for credentials, if somebody is.
+    pub fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {
+        self.connection.authenticator()
+    }
+
+    /// What is demanded of TLS.
+    pub fn tls_options(&self) -> &TlsOptions {
+        self.connection.tls_options()
     }
 
     /// A publisher's machine, to look at.
@@ -215,6 +251,7 @@ impl Session {
     pub(super) fn settle(&mut self, now: Instant) {
         loop {
             self.read_events(now);
+            self.leave_when_quiet(now);
             let (transmitted, _) = self.connection.progress();
             let mut dead = false;
             for seat in self.seats.values_mut() {
@@ -238,6 +275,30 @@ impl Session {
         }
         if verified {
             self.state_watchers.wake(&mut self.woken);
+        }
+    }
+
+    /// Leaves the present link in an orderly way: nothing more is written to it, and the answers to what was written
+    /// are waited for, a few seconds at most.
+    pub(super) fn move_away(&mut self, cause: LinkError, now: Instant) {
+        if let Some(epoch) = self.connection.epoch() {
+            self.seats.values_mut().for_each(|seat| seat.publisher.hold());
+            self.leaving.get_or_insert((epoch, cause, now + LEAVE_MAX));
+        }
+    }
+
+    fn leave_when_quiet(&mut self, now: Instant) {
+        let Some((epoch, _, until)) = &self.leaving else { return };
+        let is_gone = self.connection.epoch() != Some(*epoch);
+        let is_quiet = || self.seats.values().all(|seat| seat.publisher.is_quiet());
+        if !is_gone && *until > now && !is_quiet() {
+            return;
+        }
+        if let Some((_, cause, _)) = self.leaving.take()
+            && !is_gone
+        {
+            self.connection.reconnect(cause, now);
+            self.read_events(now);
         }
     }
 
@@ -278,7 +339,17 @@ impl Session {
                     }
                     self.note(LinkNotice::ServerError(error));
                 }
-                Event::LameDuck => self.note(LinkNotice::LameDuck),
+                Event::LameDuck => {
+                    self.note(LinkNotice::LameDuck);
+                    if self.connection.has_other_server() {
+                        self.move_away(LinkError::LameDuck, now);
+                    }
+                }
+                Event::Info => {
+                    if let Some(info) = self.connection.info() {
+                        self.seats.values_mut().for_each(|seat| seat.publisher.handle_info(info, now));
+                    }
+                }
                 Event::Pong(_) => {}
                 Event::Closed(reason) => self.closed(&reason),
             }

@@ -8,7 +8,7 @@ use super::fault::{Direction, Fault};
 use super::link::Link;
 use super::wire::Wire;
 use super::world::World;
-use crate::connection::{Action, LinkError};
+use crate::connection::{Action, LinkError, TlsError};
 use crate::jetstream::{Message, Outcome, Payload, SubmitError};
 use crate::proto::{MsgId, Subject};
 use crate::time::Instant;
@@ -34,6 +34,11 @@ impl World {
                     server: true,
                 });
             }
+            Action::StartTls { epoch, .. } => {
+                let cause = LinkError::Tls(TlsError::NotBuilt);
+                self.session.handle_disconnected(epoch, cause, self.now);
+            }
+            Action::Authenticate { .. } => unreachable!("the worlds give fixed credentials"),
             Action::Hangup(epoch) => {
                 // What the socket had taken still reaches the server.
                 if let Some(link) = self.links.iter_mut().find(|link| link.epoch == epoch) {

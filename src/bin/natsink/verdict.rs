@@ -1,7 +1,7 @@
 //! From what went wrong to the exit code and the words for it: what happened, and what to do about it.
 
 use natsink::config::Plan;
-use natsink::connection::{CloseReason, LinkError};
+use natsink::connection::{CloseReason, LinkError, TlsError};
 use natsink::io::{CheckpointError, DeadLetterError, SourceError};
 use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
 use natsink::sink::{DeadLetter, Reason};
@@ -27,7 +27,8 @@ pub(crate) fn of_publisher(error: &PublisherError, plan: &Plan) -> Failure {
 pub(crate) fn of_close(reason: &CloseReason) -> Failure {
     let (code, kind) = match reason {
         CloseReason::AuthRefused(_) => (Code::Permission, "auth"),
-        CloseReason::Incompatible(LinkError::TlsRequired) => (Code::Permission, "tls"),
+        CloseReason::Incompatible(LinkError::Tls(TlsError::Files(_))) => (Code::Config, "tls"),
+        CloseReason::Incompatible(LinkError::Tls(_) | LinkError::TlsUnavailable) => (Code::Permission, "tls"),
         CloseReason::Incompatible(_) => (Code::Config, "incompatible"),
         _ => (Code::Unavailable, "unavailable"),
     };

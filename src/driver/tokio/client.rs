@@ -199,6 +199,12 @@ impl Client {
         }
     }
 
+    /// Makes a new link, once what publishers have written to the present one is answered, a few seconds at most.
+    /// Credentials and TLS files are read again for it.
+    pub fn reconnect(&self) {
+        self.handle.shared.with_now(|session, now| session.reconnect(now));
+    }
+
     /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
     /// [`Publisher::settled`] first.
     pub fn close(&self) {

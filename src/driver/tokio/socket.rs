@@ -4,14 +4,14 @@ use std::format;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::task::{Context, Poll};
 use std::vec::Vec;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::connection::{LinkError, ServerAddr, Transmit};
+use crate::connection::{LinkError, ServerAddr, TlsError, TlsOptions, Transmit};
 
 /// Slices handed to one write.
 const SLICES: usize = 32;
@@ -46,6 +46,11 @@ impl Socket {
             }
         }
         Err(refused)
+    }
+
+    /// Shakes hands over this socket.
+    pub(super) async fn secure(self, _options: TlsOptions, _server_name: String) -> Result<Self, LinkError> {
+        Err(LinkError::Tls(TlsError::NotBuilt))
     }
 
     /// Reads once. `Ok(0)` is the end.

@@ -2,7 +2,9 @@
 
 use std::boxed::Box;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
+use std::string::String;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::vec;
@@ -12,7 +14,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::shared::Shared;
 use super::socket::Socket;
-use crate::connection::{Action, Epoch, LinkError, Transmit};
+use crate::connection::{Action, AuthError, Challenge, Credentials, Epoch, LinkError, Transmit};
 use crate::time::Instant;
 
 /// Bytes read at once.
@@ -21,10 +23,13 @@ const READ_LEN: usize = 64 << 10;
 const TURNS_MAX: usize = 32;
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Socket, LinkError>> + Send>>;
+type Asking = tokio::task::JoinHandle<Result<Credentials, AuthError>>;
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
     link: Link,
+    /// The authenticator at work, on a thread that may block.
+    asking: Option<(Epoch, Asking)>,
     /// Bytes carried off and not yet written. They belong to the present socket.
     transmit: Transmit,
     /// Why writing failed. Reading goes on until its end: the server may have said why it closed.
@@ -38,6 +43,8 @@ pub(super) struct Driver {
 enum Link {
     None,
     Dialing(Epoch, Dialing),
+    /// The socket is in the handshake's hands.
+    Securing(Epoch, Dialing),
     Socket(Epoch, Socket),
 }
 
@@ -47,6 +54,7 @@ impl Driver {
         Self {
             shared,
             link: Link::None,
+            asking: None,
             transmit: Transmit::new(),
             write_error: None,
             input: vec![0; READ_LEN].into_boxed_slice(),
@@ -57,14 +65,20 @@ impl Driver {
     }
 
     fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
-        let Link::Dialing(epoch, dialing) = &mut self.link else { return false };
+        let (Link::Dialing(epoch, coming) | Link::Securing(epoch, coming)) = &mut self.link else { return false };
         let epoch = *epoch;
-        let Poll::Ready(dialled) = dialing.as_mut().poll(cx) else { return false };
+        let Poll::Ready(come) = coming.as_mut().poll(cx) else { return false };
         let now = self.shared.now();
-        match dialled {
+        match come {
             Ok(socket) => {
+                let is_secured = matches!(self.link, Link::Securing(..));
                 self.begin(Link::Socket(epoch, socket));
-                self.shared.lock().handle_connected(epoch, now);
+                let mut session = self.shared.lock();
+                if is_secured {
+                    session.handle_secured(epoch, now);
+                } else {
+                    session.handle_connected(epoch, now);
+                }
             }
             Err(cause) => {
                 self.begin(Link::None);
@@ -72,6 +86,41 @@ impl Driver {
             }
         }
         true
+    }
+
+    fn poll_asking(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((epoch, asking)) = &mut self.asking else { return false };
+        let epoch = *epoch;
+        let Poll::Ready(answer) = Pin::new(asking).poll(cx) else { return false };
+        self.asking = None;
+        let answer = answer.unwrap_or_else(|_| Err(AuthError::Failed("the authenticator panicked".into())));
+        let now = self.shared.now();
+        self.shared.lock().handle_credentials(epoch, answer, now);
+        true
+    }
+
+    /// Asks for credentials where blocking is allowed. An answer that comes after its link has gone is dropped.
+    fn ask(&mut self, epoch: Epoch, nonce: Option<String>, is_secure: bool) {
+        let (authenticator, server) = {
+            let session = self.shared.lock();
+            (session.authenticator(), session.server().cloned())
+        };
+        let (Some(authenticator), Some(server)) = (authenticator, server) else { return };
+        let asking = tokio::task::spawn_blocking(move || {
+            authenticator.answer(&Challenge::new(nonce.as_deref(), &server, is_secure))
+        });
+        self.asking = Some((epoch, asking));
+    }
+
+    /// Puts the socket into the handshake's hands.
+    fn secure(&mut self, epoch: Epoch, server_name: String) {
+        match mem::replace(&mut self.link, Link::None) {
+            Link::Socket(of, socket) if of == epoch => {
+                let options = self.shared.lock().tls_options().clone();
+                self.begin(Link::Securing(epoch, Box::pin(socket.secure(options, server_name))));
+            }
+            other => self.link = other,
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
@@ -140,8 +189,12 @@ impl Driver {
                 Some(Action::Dial { epoch, addr, turn }) => {
                     self.begin(Link::Dialing(epoch, Box::pin(Socket::dial(addr, turn))));
                 }
+                Some(Action::StartTls { epoch, server_name }) => self.secure(epoch, server_name),
+                Some(Action::Authenticate { epoch, nonce, is_secure }) => self.ask(epoch, nonce, is_secure),
                 Some(Action::Hangup(epoch)) => match &self.link {
-                    Link::Dialing(of, _) | Link::Socket(of, _) if *of == epoch => self.begin(Link::None),
+                    Link::Dialing(of, _) | Link::Securing(of, _) | Link::Socket(of, _) if *of == epoch => {
+                        self.begin(Link::None);
+                    }
                     _ => {}
                 },
             }
@@ -204,6 +257,7 @@ impl Future for Driver {
         for _ in 0..TURNS_MAX {
             let mut moved = driver.poll_actions();
             moved |= driver.poll_dial(cx);
+            moved |= driver.poll_asking(cx);
             moved |= driver.poll_read(cx);
             moved |= driver.poll_write(cx);
             moved |= driver.poll_timer(cx);
