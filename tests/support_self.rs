@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use support::proxy::Rules;
 use support::reader::{self, Verdict};
-use support::{Direction, Proxy, Raw, Server, ServerOptions};
+use support::{Authority, Direction, Identity, Operator, Proxy, Raw, Server, ServerOptions, User};
 
 fn publish_lines(raw: &mut Raw, lines: &[&str]) {
     for (at, line) in lines.iter().enumerate() {
@@ -145,4 +145,97 @@ fn the_proxy_slows_delays_and_holds() {
         proxy.set(Direction::ToServer, Rules::default());
         flushed.join().unwrap();
     });
+}
+
+#[test]
+fn an_operators_users_are_let_in_until_they_expire_or_are_revoked() {
+    let mut operator = Operator::new();
+    let mut server = Server::start(ServerOptions::with_operator(&operator));
+    let (ann, bob) = (operator.user("ann"), operator.user("bob"));
+    let denied = operator.user_with("eve", json!({"pub": {"deny": ["orders.secret"]}}));
+    let mut raw = Raw::connect_user(&server.address(), &ann);
+    orders(&mut raw);
+    publish_lines(&mut raw, &["one"]);
+    assert_eq!(Raw::connect_user(&server.address(), &denied).stream_messages("ORDERS"), 1);
+    let connects = |user: &User| std::panic::catch_unwind(|| Raw::connect_user(&server.address(), user)).is_ok();
+    assert!(connects(&bob) && connects(&operator.renewed(&bob, None)));
+    assert!(!connects(&Operator::new().user("stranger")));
+    assert!(!connects(&operator.user_expired("late")));
+    let mut brief = Raw::connect_user(&server.address(), &operator.user_for("brief", Duration::from_secs(2)));
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| brief.next())).unwrap_err();
+    assert!(ended.downcast_ref::<String>().unwrap().contains("User Authentication Expired"), "{ended:?}");
+    operator.revoke(&bob);
+    server.reload(&operator.config());
+    let connects = |user: &User| std::panic::catch_unwind(|| Raw::connect_user(&server.address(), user)).is_ok();
+    assert!(connects(&ann) && !connects(&bob));
+    operator.pardon();
+    server.reload(&operator.config());
+    Raw::connect_user(&server.address(), &bob).flush();
+}
+
+#[test]
+fn a_foreign_client_judges_the_certificates_as_they_are_meant() {
+    let authority = Authority::new("ours");
+    let mut server = Server::start(ServerOptions::default());
+    for (identity, words) in [
+        (authority.server(), "PONG"),
+        (authority.server_named(&["elsewhere.example"]), "IP address mismatch"),
+        (authority.server_named(&["localhost"]), "IP address mismatch"),
+        (authority.server_named(&[]), "IP address mismatch"),
+        (authority.server_expired(), "certificate has expired"),
+        (authority.server_not_yet(), "certificate is not yet valid"),
+        (authority.server_for_clients_only(), "certificate purpose"),
+        (authority.server_self_signed(), "self-signed certificate"),
+        (Authority::new("ours").server(), "certificate verify failed"),
+    ] {
+        server.restart_with(&identity.tls_block(""));
+        let told = over_tls(&server, "later", &authority, None);
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    server.restart_with(&authority.server().tls_block(&format!("{}, handshake_first: true", authority.verify())));
+    for (client, words) in [
+        (Some(authority.client("ann")), "PONG"),
+        (Some(Authority::new("theirs").client("ann")), "alert"),
+        (None, "alert"),
+    ] {
+        let told = over_tls(&server, "first", &authority, client.as_ref());
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+/// What Python's own TLS, trusting this authority, says to the server: its answer to PING, or the error.
+fn over_tls(server: &Server, when: &str, authority: &Authority, client: Option<&Identity>) -> String {
+    const SCRIPT: &str = "
+import socket, ssl, sys
+port, when, ca, *client = sys.argv[1:]
+try:
+    link = socket.create_connection(('127.0.0.1', int(port)), timeout=20)
+    if when == 'later':
+        while not link.recv(1) == b'\\n': pass
+    context = ssl.create_default_context(cafile=ca)
+    if client: context.load_cert_chain(*client)
+    link = context.wrap_socket(link, server_hostname='127.0.0.1').makefile('rwb')
+    link.write(b'CONNECT {\"verbose\":false}\\r\\nPING\\r\\n')
+    link.flush()
+    print(*(line.split()[0].decode() for line in (link.readline(), link.readline()) if line))
+except OSError as problem:
+    print(problem)
+";
+    let mut words = vec![server.port().to_string(), when.to_owned(), authority.ca_file().display().to_string()];
+    words.extend(client.iter().flat_map(|client| [&client.cert, &client.key]).map(|path| path.display().to_string()));
+    let out = std::process::Command::new("python3").args(["-c", SCRIPT]).args(words).output().expect("python3 runs");
+    String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_lame_duck_tells_its_clients_and_ends() {
+    let config = "lame_duck_duration: 30s, lame_duck_grace_period: 1s";
+    let mut server = Server::start(ServerOptions { config: config.into(), monitor: true, ..ServerOptions::default() });
+    assert_eq!(server.monitored("/varz").unwrap()["server_name"], server.name());
+    let mut raw = Raw::connect(&server.url());
+    server.lame_duck();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| raw.next())).unwrap_err();
+    assert!(ended.downcast_ref::<&str>().is_some() || ended.downcast_ref::<String>().is_some());
+    server.wait_end();
+    assert!(!server.is_running() && server.monitored("/varz").is_none());
 }

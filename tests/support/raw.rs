@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::User;
+
 /// How long an answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -57,21 +59,34 @@ impl Raw {
     pub fn connect(url: &str) -> Self {
         let rest = url.strip_prefix("nats://").expect("a nats:// URL");
         let (credentials, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+        Self::connect_as(address, |_| match credentials.split_once(':') {
+            Some((user, password)) => json!({"user": user, "pass": password}),
+            None if !credentials.is_empty() => json!({"auth_token": credentials}),
+            None => json!({}),
+        })
+    }
+
+    /// Connects with the JWT of this user and waits for the first PONG.
+    pub fn connect_user(address: &str, user: &User) -> Self {
+        Self::connect_as(address, |nonce| json!({"jwt": user.jwt(), "sig": user.signature(nonce)}))
+    }
+
+    /// Connects with what `credentials` makes of the greeting's nonce, empty when there is none.
+    fn connect_as(address: &str, credentials: impl FnOnce(&str) -> Value) -> Self {
         let socket = TcpStream::connect(address).expect("the server listens");
         socket.set_read_timeout(Some(ANSWER_DEADLINE)).expect("a socket takes a timeout");
         socket.set_nodelay(true).expect("a socket takes nodelay");
         let inbox = format!("_INBOX.raw{}", socket.local_addr().expect("connected").port());
         let mut raw = Self { socket: BufReader::new(socket), inbox, sid_last: 0 };
-        let mut options = json!({"verbose": false, "pedantic": false, "headers": true, "no_responders": true});
-        options["lang"] = json!("raw");
-        options["protocol"] = json!(1);
-        match credentials.split_once(':') {
-            Some((user, password)) => {
-                options["user"] = json!(user);
-                options["pass"] = json!(password);
-            }
-            None if !credentials.is_empty() => options["auth_token"] = json!(credentials),
-            None => {}
+        let greeting = raw.line();
+        let info = greeting.strip_prefix("INFO ").expect("a server greets with INFO");
+        let info: Value = serde_json::from_str(info).expect("INFO is JSON");
+        let mut options = credentials(info["nonce"].as_str().unwrap_or_default());
+        for (name, value) in [("lang", json!("raw")), ("protocol", json!(1))] {
+            options[name] = value;
+        }
+        for (name, value) in [("verbose", false), ("pedantic", false), ("headers", true), ("no_responders", true)] {
+            options[name] = json!(value);
         }
         raw.write(format!("CONNECT {options}\r\nPING\r\n").as_bytes());
         while raw.line() != "PONG" {}

@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{BufRead, BufReader};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,8 +13,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a server may take until it greets a client.
+use super::certs::Identity;
+use super::jwt::Operator;
+
+/// How long a server may take until it is ready, or until it ends.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a monitoring page may take.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two looks at something that will change.
+const LOOK: Duration = Duration::from_millis(5);
+/// The log's words once a server listens.
+const READY: &str = "Server is ready";
+/// The log's words when a reload changes what cannot be changed.
+const NOT_RELOADED: &str = "Failed to reload";
+/// The log's words once a reload has been applied.
+const RELOADED: &str = "Reloaded server configuration";
 /// How often a first start may lose its port to someone else.
 const PORT_TRIES: u32 = 10;
 
@@ -25,15 +38,17 @@ pub struct ServerOptions {
     pub jetstream: bool,
     /// `max_payload` in bytes; the server's own default when `None`.
     pub max_payload: Option<usize>,
-    /// More of the configuration file, in its own language: `authorization { .. }`, `accounts { .. }`, limits.
+    /// More of the configuration file, in its own language: `authorization { .. }`, `tls { .. }`, limits.
     pub config: String,
     /// `user:password` or a token, to put into [`Server::url`].
     pub credentials: Option<String>,
+    /// Answers [`Server::monitored`].
+    pub monitor: bool,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { jetstream: true, max_payload: None, config: String::new(), credentials: None }
+        Self { jetstream: true, max_payload: None, config: String::new(), credentials: None, monitor: false }
     }
 }
 
@@ -49,23 +64,35 @@ impl ServerOptions {
         let config = format!("authorization {{ token: {token:?} }}");
         Self { config, credentials: Some(token.into()), ..Self::default() }
     }
+
+    /// A server with a certificate, and more of its `tls` block: `verify: true`, `handshake_first: true`.
+    pub fn with_tls(identity: &Identity, more: &str) -> Self {
+        Self { config: identity.tls_block(more), ..Self::default() }
+    }
+
+    /// A server that trusts this operator's accounts and users, and nobody else.
+    pub fn with_operator(operator: &Operator) -> Self {
+        Self { config: operator.config(), ..Self::default() }
+    }
 }
 
 /// A running (or, after a kill, not running) nats-server with its port and its store.
 pub struct Server {
     child: Option<Child>,
     port: u16,
+    monitor_port: u16,
     options: ServerOptions,
     dir: TempDir,
 }
 
 impl Server {
-    /// Starts a server on a free port and waits until it greets.
+    /// Starts a server on a free port and waits until it is ready.
     pub fn start(options: ServerOptions) -> Self {
         let dir = tempfile::Builder::new().prefix("natsink-server-").tempdir().expect("a temporary folder");
-        let mut server = Self { child: None, port: 0, options, dir };
+        let mut server = Self { child: None, port: 0, monitor_port: 0, options, dir };
         for _ in 0..PORT_TRIES {
             server.port = free_port();
+            server.monitor_port = free_port();
             server.spawn();
             if server.became_ready() {
                 return server;
@@ -87,14 +114,41 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The port alone, to be dialled under another name of loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's name, as INFO and the monitoring pages give it.
+    pub fn name(&self) -> String {
+        self.dir.path().file_name().expect("a folder has a name").to_string_lossy().into_owned()
+    }
+
     /// The folder of the store.
     pub fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
 
+    /// Puts a file into the server's folder, which goes with the server: credentials, seeds, JWTs.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).expect("the folder is ours");
+        path
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the server runs").id()
+    }
+
+    /// Whether there is a process; one that has ended is reaped.
+    pub fn is_running(&mut self) -> bool {
+        let Some(child) = &mut self.child else { return false };
+        let ended = child.try_wait().expect("a child can be asked").is_some();
+        if ended {
+            self.child = None;
+        }
+        !ended
     }
 
     /// `kill -9`, reaped.
@@ -122,25 +176,61 @@ impl Server {
         self.signal("CONT");
     }
 
-    /// Starts again on the same port and store, and waits until it greets.
+    /// SIGUSR2: the server tells its clients, waits out `lame_duck_grace_period`, hangs up on them, and ends.
+    pub fn lame_duck(&self) {
+        self.signal("USR2");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait_end(&mut self) {
+        let deadline = Instant::now() + READY_DEADLINE;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "nats-server did not end:\n{}", self.log());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Starts again on the same port and store, and waits until it is ready.
     pub fn restart(&mut self) {
         self.kill9();
         self.spawn();
         assert!(self.became_ready(), "nats-server did not come back:\n{}", self.log());
     }
 
+    /// Starts again with another extra configuration, for what a reload cannot change.
+    pub fn restart_with(&mut self, config: &str) {
+        self.options.config = config.into();
+        self.restart();
+    }
+
     /// Replaces the extra configuration and sends SIGHUP; returns when the server says that it reloaded.
     pub fn reload(&mut self, config: &str) {
-        let reloads = |log: &str| log.matches("Reloaded server configuration").count();
-        let before = reloads(&self.log());
+        let before = self.log().matches(RELOADED).count();
         self.options.config = config.into();
         self.write_config();
         self.signal("HUP");
+        self.until_log(RELOADED, before + 1);
+    }
+
+    /// Waits until the log has these words so many times.
+    pub fn until_log(&self, words: &str, times: usize) {
         let deadline = Instant::now() + READY_DEADLINE;
-        while reloads(&self.log()) == before {
-            assert!(Instant::now() < deadline, "nats-server did not reload:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
+        while self.log().matches(words).count() < times {
+            assert!(!self.log().contains(NOT_RELOADED), "nats-server does not reload that:\n{}", self.log());
+            assert!(Instant::now() < deadline, "no {words:?} from nats-server:\n{}", self.log());
+            std::thread::sleep(LOOK);
         }
+    }
+
+    /// A page of the monitoring port, such as `/varz` or `/connz?subs=1`; `None` when nobody answers.
+    pub fn monitored(&self, page: &str) -> Option<Value> {
+        assert!(self.options.monitor, "the server was started without `monitor`");
+        let mut socket = TcpStream::connect(("127.0.0.1", self.monitor_port)).ok()?;
+        socket.set_read_timeout(Some(ANSWER_DEADLINE)).ok()?;
+        write!(socket, "GET {page} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
     }
 
     /// What the server has written to its log so far.
@@ -169,6 +259,9 @@ impl Server {
     fn write_config(&self) {
         let mut lines = vec![format!("listen: 127.0.0.1:{}", self.port), format!("server_name: {:?}", self.name())];
         lines.push(format!("log_file: {:?}", self.dir.path().join("log")));
+        if self.options.monitor {
+            lines.push(format!("http: 127.0.0.1:{}", self.monitor_port));
+        }
         lines.extend(self.options.max_payload.map(|bytes| format!("max_payload: {bytes}")));
         if self.options.jetstream {
             lines.push(format!("jetstream {{ store_dir: {:?} }}", self.store()));
@@ -177,36 +270,21 @@ impl Server {
         fs::write(self.dir.path().join("server.conf"), lines.join("\n")).expect("the folder is ours");
     }
 
-    /// True when the server greets; false when its process ended first.
+    /// True when the server says that it is ready; false when its process ended first.
     fn became_ready(&mut self) -> bool {
+        // A line of the log begins with the process id. A greeting would not do: with `handshake_first` there is none.
+        let is_ready = format!("[{}] ", self.pid());
         let deadline = Instant::now() + READY_DEADLINE;
         while Instant::now() < deadline {
-            let child = self.child.as_mut().expect("just spawned");
-            if child.try_wait().expect("a child can be asked").is_some() {
-                self.child = None;
+            if !self.is_running() {
                 return false;
             }
-            if self.greets() {
+            if self.log().lines().any(|line| line.starts_with(&is_ready) && line.ends_with(READY)) {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(LOOK);
         }
         false
-    }
-
-    fn greets(&self) -> bool {
-        let Ok(socket) = TcpStream::connect(self.address()) else { return false };
-        let mut line = String::new();
-        let read = socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .and_then(|()| BufReader::new(socket).read_line(&mut line));
-        let info = line.strip_prefix("INFO ").and_then(|json| serde_json::from_str::<Value>(json).ok());
-        // Another server that won the port has another name, and our process will say so by ending.
-        read.is_ok() && info.is_some_and(|info| info["server_name"] == *self.name())
-    }
-
-    fn name(&self) -> std::borrow::Cow<'_, str> {
-        self.dir.path().file_name().expect("a folder has a name").to_string_lossy()
     }
 }
 
