@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod creds;
 mod error;
 mod event;
 mod inbox;
@@ -17,6 +18,7 @@ mod tls;
 
 pub use address::{AddressError, HOST_LEN_MAX, PORT_DEFAULT, SERVERS_MAX, ServerAddr, ServerList, ServerUrl, UserInfo};
 pub use auth::{Auth, AuthError, Authenticator, Challenge, Credentials};
+pub use creds::{CREDS_LEN_MAX, Creds, CredsError};
 pub use error::{CloseReason, LinkError};
 pub use event::{Action, Delivery, Epoch, Event};
 pub use machine::{Connection, Statistics};
