@@ -101,7 +101,7 @@ mod wakers;
 #[cfg(feature = "sink")]
 pub mod sink;
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "nkeys"))]
 pub mod driver;
 
 #[cfg(feature = "cli")]
@@ -109,6 +109,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod io;
 
+#[cfg(feature = "nkeys")]
+pub use driver::credentials;
 #[cfg(feature = "tokio")]
 pub use driver::{Ack, Client, Publisher, connect};
 
