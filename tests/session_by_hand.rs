@@ -1,177 +1,19 @@
 //! A session driven by hand, answer by answer: what no server does on demand, and what must hold all the same.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerUrl, Transmit};
-use natsink::jetstream::{Message, Outcome, PublisherOptions, Rejection, SubmitError};
-use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
+use natsink::connection::{ConnectionOptions, LinkError, ServerUrl};
+use natsink::jetstream::{Outcome, PublisherOptions, Rejection, SubmitError};
+use natsink::proto::Subject;
 use natsink::rng::Entropy;
-use natsink::session::{LinkNotice, PublisherId, Session, SessionError};
+use natsink::session::{Session, SessionError};
 use natsink::time::Instant;
-
-const INFO: &[u8] = b"INFO {\"headers\":true,\"max_payload\":1048576,\"jetstream\":true}\r\n";
-
-/// What the client wrote: where to, where the answer goes, and the payload.
-#[derive(Clone, Debug)]
-struct Written {
-    subject: String,
-    reply: String,
-    payload: Vec<u8>,
-}
-
-/// A session, its clock, and a socket whose other end is the test.
-struct Hand {
-    session: Session,
-    now: Instant,
-    epoch: Epoch,
-    parser: Parser,
-    read: Vec<u8>,
-    seen: Vec<Outcome>,
-}
-
-impl Hand {
-    fn new(options: PublisherOptions) -> (Self, PublisherId) {
-        let addr = ServerUrl::parse("nats://h").unwrap().addr;
-        let mut session = Session::new(ConnectionOptions::new(vec![addr]), &Entropy::new([7; 32]));
-        let publisher = session.add_publisher(options, Instant::ZERO).unwrap();
-        let parser = Parser::new(Side::Client, ParserLimits::default());
-        let mut hand =
-            Self { session, now: Instant::ZERO, epoch: Epoch::default(), parser, read: Vec::new(), seen: Vec::new() };
-        hand.connect();
-        (hand, publisher)
-    }
-
-    /// Lets the session dial, and greets it.
-    fn connect(&mut self) {
-        self.session.handle_timeout(self.now);
-        let epoch = std::iter::from_fn(|| self.session.poll_action()).find_map(|action| match action {
-            Action::Dial { epoch, .. } => Some(epoch),
-            _ => None,
-        });
-        self.epoch = epoch.expect("a session without a link dials");
-        self.read.clear();
-        self.parser = Parser::new(Side::Client, ParserLimits::default());
-        self.session.handle_connected(self.epoch, self.now);
-        self.say(INFO);
-        self.written();
-        self.say(b"PONG\r\n");
-    }
-
-    fn say(&mut self, bytes: &[u8]) {
-        self.session.handle_input(self.epoch, bytes, self.now);
-    }
-
-    /// Answers what was asked for by `asked`.
-    fn answer(&mut self, asked: &Written, payload: &str) {
-        self.say(format!("MSG {} 1 {}\r\n{payload}\r\n", asked.reply, payload.len()).as_bytes());
-    }
-
-    fn no_responders(&mut self, asked: &Written) {
-        let headers = "NATS/1.0 503\r\n\r\n";
-        let len = headers.len();
-        self.say(format!("HMSG {} 1 {len} {len}\r\n{headers}\r\n", asked.reply).as_bytes());
-    }
-
-    /// Takes all that the session writes and tells what is published.
-    fn written(&mut self) -> Vec<Written> {
-        let mut transmit = Transmit::new();
-        while self.session.poll_transmit(self.epoch, &mut transmit, self.now) {
-            while !transmit.is_empty() {
-                let mut slices = [&[][..]; 8];
-                let filled = transmit.slices(&mut slices);
-                let before = self.read.len();
-                self.read.extend(slices[..filled].concat());
-                let len = self.read.len() - before;
-                transmit.advance(len);
-                self.session.handle_transmitted(self.epoch, len, self.now);
-            }
-        }
-        let mut all = Vec::new();
-        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
-            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-            if let Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } = frame.op(&self.read)
-            {
-                all.push(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() });
-            }
-            self.read.drain(..frame.len);
-        }
-        all
-    }
-
-    /// Goes from timer to timer until `later`, PINGs answered. Fails where a timer asks to be called for ever.
-    fn pass(&mut self, later: Duration) -> Vec<Written> {
-        let end = self.now + later;
-        let mut all = self.written();
-        let mut calls = 0;
-        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
-            calls = if at > self.now { 0 } else { calls + 1 };
-            assert!(calls < 5, "a timer that is never over keeps its driver awake for ever");
-            self.now = self.now.max(at);
-            self.session.handle_timeout(self.now);
-            all.extend(self.written());
-            self.say(b"PONG\r\n");
-        }
-        self.now = end;
-        all
-    }
-
-    fn submit(&mut self, publisher: PublisherId, subject: &str, id: &str, payload: &str) -> Result<(), SubmitError> {
-        let message = Message::new(Subject::new(subject).unwrap(), payload).id(MsgId::new(id).unwrap());
-        self.session.submit(publisher, None, 0, &message, self.now)
-    }
-
-    fn outcomes(&mut self, publisher: PublisherId) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        self.session.take_outcomes(publisher, &mut outcomes, None);
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
-    }
-
-    /// All outcomes since the beginning.
-    fn outcomes_so_far(&mut self, publisher: PublisherId) -> &[Outcome] {
-        let new = self.outcomes(publisher);
-        self.seen.extend(new);
-        &self.seen
-    }
-
-    /// Why links were lost since this was last asked.
-    fn lost(&mut self) -> Vec<LinkError> {
-        std::iter::from_fn(|| self.session.poll_notice())
-            .filter_map(|notice| match notice {
-                LinkNotice::Lost(cause) => Some(cause),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Answers the look at the stream.
-    fn verify(&mut self, subjects: &str) {
-        let asked = self.written();
-        assert!(asked.len() == 1 && asked[0].subject == "$JS.API.STREAM.INFO.ORD", "{asked:?}");
-        self.answer(&asked[0], &info(subjects));
-    }
-}
-
-fn info(subjects: &str) -> String {
-    format!(
-        r#"{{"config":{{"name":"ORD","subjects":["{subjects}"],"num_replicas":1}},"created":"2026-01-01T00:00:00Z","state":{{"last_seq":99}}}}"#
-    )
-}
-
-fn verified(options: PublisherOptions) -> (Hand, PublisherId) {
-    let (mut hand, publisher) = Hand::new(options);
-    hand.verify("ord.>");
-    assert!(hand.session.publisher(publisher).unwrap().is_verified());
-    (hand, publisher)
-}
-
-fn stream() -> PublisherOptions {
-    PublisherOptions::stream("ORD")
-}
+use support::hand::{Hand, Written, info, stream, verified};
 
 #[test]
 fn a_question_that_finds_no_room_sets_no_timer_that_is_over() {

@@ -23,6 +23,10 @@ pub(crate) struct Ordered {
     gait: Gait,
     /// Whether the link is about to be left: nothing more is written to it.
     is_held: bool,
+    /// The server closed a link over a message before this one, and it is not known over which: up to here each is
+    /// written alone, so long after the link has come up.
+    careful_until: u64,
+    careful_pause: Duration,
     backoff: Backoff,
     /// Whether all answers come from one stream, and so in order.
     one_stream: bool,
@@ -60,6 +64,8 @@ impl Ordered {
             cursor: 0,
             gait: Gait::Probing { probe: None },
             is_held: false,
+            careful_until: 0,
+            careful_pause: Duration::ZERO,
             backoff,
             one_stream,
             pauses: 0,
@@ -103,7 +109,7 @@ impl Ordered {
     /// A message is settled; `now_front` is the first unsettled after it, `moved` whether that moved.
     pub(crate) fn settled(&mut self, ordinal: u64, ledger: &InFlight, moved: bool, now: Instant) {
         if self.gait == (Gait::Probing { probe: Some(ordinal) }) {
-            self.gait = Gait::Open;
+            self.gait = if self.is_careful(ledger) { Gait::Probing { probe: None } } else { Gait::Open };
         }
         if moved {
             self.pauses = 0;
@@ -136,15 +142,37 @@ impl Ordered {
         pause
     }
 
+    /// The pass is over because its link is, and that over one of the messages written in it: those that are unsettled
+    /// are written again one by one, so long after the next link has come up.
+    pub(crate) fn link_lost_over_one(&mut self, front: u64, pause: Duration) {
+        self.careful_until = self.careful_until.max(self.cursor);
+        self.careful_pause = pause;
+        self.link_lost(front);
+    }
+
+    /// There is a link again.
+    pub(crate) fn link_up(&mut self, ledger: &InFlight, now: Instant) {
+        if self.is_careful(ledger) {
+            self.gait = Gait::Paused { until: now + self.careful_pause };
+        }
+    }
+
+    /// Whether messages are written one by one.
+    pub(crate) fn is_careful(&self, ledger: &InFlight) -> bool {
+        ledger.front() < self.careful_until
+    }
+
+    /// The messages written in this pass that are unanswered: how many, and the first of them.
+    pub(crate) fn unanswered(&self, ledger: &InFlight) -> (usize, Option<u64>) {
+        let is_open = |ordinal: &u64| ledger.entry(*ordinal).is_some_and(|entry| entry.state == State::Open);
+        let mut out = (ledger.front()..self.cursor).filter(|at| is_open(at) && self.is_out(ledger, *at));
+        let first = out.next();
+        (usize::from(first.is_some()) + out.count(), first)
+    }
+
     /// Writes nothing more until there is another link.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
-    }
-
-    /// Whether nothing that was written in this pass is unanswered.
-    pub(crate) fn is_quiet(&self, ledger: &InFlight) -> bool {
-        let is_open = |ordinal| ledger.entry(ordinal).is_some_and(|entry| entry.state == State::Open);
-        !(ledger.front()..self.cursor).any(|ordinal| is_open(ordinal) && self.is_out(ledger, ordinal))
     }
 
     /// The pass is over because its link is.

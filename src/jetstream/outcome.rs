@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::proto::ServerError;
+
 /// The one final answer to a publish.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
@@ -58,6 +60,8 @@ pub enum Rejection {
         /// The stream in the ack.
         found: String,
     },
+    /// The server closed the connection over this message, and again when it was sent alone.
+    Violation(ServerError),
     /// The server refused the message.
     Refused {
         /// The HTTP-like status of the answer, such as 400.
@@ -83,6 +87,7 @@ impl fmt::Display for Rejection {
                 write!(f, "id collision: the stream holds another message with this id, at sequence {seq}")
             }
             Self::WrongStream { found } => write!(f, "stored in stream {found:?}, which is not the stream named"),
+            Self::Violation(error) => write!(f, "the server closes the connection over this message: {error}"),
             Self::Refused { code, err_code, description } => {
                 write!(f, "refused by the server: {description} ({code}, {err_code})")
             }

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
+use core::time::Duration;
 
 use super::acks::{AckSlot, Acks};
 use super::in_flight::{InFlight, Owner, Parts, State};
@@ -57,6 +58,9 @@ pub struct Publisher {
     /// nothing in it.
     pub(super) unheard_since: Option<Instant>,
     pub(super) last_anomaly: Option<Anomaly>,
+    /// Links that were closed over something written while only this publisher had anything out, since it last wrote
+    /// without care.
+    violations: u32,
     /// The size of the message that found no room last, until one is taken: who waits for room waits for as much.
     refused_size: usize,
     /// The highest sequence before the watermark.
@@ -105,6 +109,7 @@ impl Publisher {
             moved_at: Instant::ZERO,
             unheard_since: None,
             last_anomaly: None,
+            violations: 0,
             refused_size: 0,
             seq_max: 0,
             first_stored_seq: None,
@@ -228,6 +233,7 @@ impl Publisher {
         }
         self.server = Server { max_payload: info.max_payload, jetstream: info.jetstream };
         self.check.link_up(now);
+        self.lane.link_up(&self.ledger, now);
         self.ask_again();
         self.reject_unfit(now);
     }
@@ -245,17 +251,47 @@ impl Publisher {
         self.lane.hold();
     }
 
+    /// Messages that were written to this link and are unanswered.
+    pub fn unanswered(&self) -> usize {
+        self.lane.unanswered(&self.ledger).0
+    }
+
     /// Whether nothing that was written to this link is unanswered.
     pub fn is_quiet(&self) -> bool {
-        self.failure.is_some() || self.lane.is_quiet(&self.ledger)
+        self.failure.is_some() || self.unanswered() == 0
     }
 
     /// The link is gone. Its pass is over; what it left unsettled will be written again.
     pub fn handle_disconnected(&mut self) {
-        self.check.link_lost();
         self.lane.link_lost(self.ledger.front());
+        self.link_is_gone();
+    }
+
+    fn link_is_gone(&mut self) {
+        self.check.link_lost();
         self.front_out_since = None;
         self.unheard_since = None;
+    }
+
+    /// The server has closed the link over something that was written to it. Takes the place of
+    /// [`Publisher::handle_disconnected`].
+    ///
+    /// What is unsettled is written again one by one, `pause` after the next link has come up. A message that was out alone when that
+    /// happens again is rejected; `is_alone` says that nobody else had anything out.
+    pub fn handle_violation(&mut self, error: &ServerError, is_alone: bool, pause: Duration, now: Instant) {
+        let (unanswered, first) = self.lane.unanswered(&self.ledger);
+        if unanswered == 0 {
+            return self.handle_disconnected();
+        }
+        if !self.lane.is_careful(&self.ledger) {
+            self.violations = 0;
+        }
+        self.violations = self.violations.saturating_add(u32::from(is_alone));
+        if let Some(culprit) = first.filter(|_| unanswered == 1 && self.violations > 1) {
+            self.settle(culprit, Outcome::Rejected(Rejection::Violation(error.clone())), now);
+        }
+        self.lane.link_lost_over_one(self.ledger.front(), pause);
+        self.link_is_gone();
     }
 
     /// The connection is over.
@@ -288,6 +324,9 @@ impl Publisher {
             ServerError::PermissionsViolationForSubscription { subject, .. }
                 if subject.starts_with(self.reply_root.as_str()) =>
             {
+                self.fail(PublisherError::InboxDenied { words: format!("{error}") });
+            }
+            ServerError::PermissionsViolationForReply { reply } if reply.starts_with(self.reply_root.as_str()) => {
                 self.fail(PublisherError::InboxDenied { words: format!("{error}") });
             }
             _ => {}

@@ -129,6 +129,11 @@ impl ServerError {
         )
     }
 
+    /// Whether it is about what this client wrote: written again, the same would end the next connection, too.
+    pub const fn is_about_input(&self) -> bool {
+        matches!(self, Self::MaximumPayloadViolation | Self::MaximumControlLine | Self::UnknownProtocolOperation)
+    }
+
     /// Whether other credentials could help.
     pub const fn is_auth(&self) -> bool {
         matches!(

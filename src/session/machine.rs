@@ -16,12 +16,15 @@ use crate::connection::{
     ServerAddr, Sid, Statistics, TlsOptions, Transmit,
 };
 use crate::jetstream::{Publisher, SubmitError};
+use crate::proto::ServerError;
 use crate::rng::Entropy;
 use crate::time::Instant;
 use crate::wakers::Wakers;
 
 /// Notices kept for a reader that does not come.
 const NOTICES_MAX: usize = 64;
+/// Between the moments when publishers write again of which one is to blame for a lost link.
+const BLAME_STAGGER: Duration = Duration::from_millis(500);
 /// How long answers are waited for before a link is left. Lame servers close links ten seconds after they said so.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -327,8 +330,9 @@ impl Session {
                     }
                 }
                 Event::Disconnected(cause) => {
-                    for seat in self.seats.values_mut() {
-                        seat.publisher.handle_disconnected();
+                    match &cause {
+                        LinkError::Refused(error) if error.is_about_input() => self.blame(error, now),
+                        _ => self.seats.values_mut().for_each(|seat| seat.publisher.handle_disconnected()),
                     }
                     self.note(LinkNotice::Lost(cause));
                 }
@@ -353,6 +357,18 @@ impl Session {
                 Event::Pong(_) => {}
                 Event::Closed(reason) => self.closed(&reason),
             }
+        }
+    }
+
+    /// The server has closed the link over something written to it, and does not say over what. Publishers write again at
+    /// different times, so that only one has anything out when it happens again.
+    fn blame(&mut self, error: &ServerError, now: Instant) {
+        let suspects = self.seats.values().filter(|seat| seat.publisher.unanswered() > 0).count();
+        let mut pause = Duration::ZERO;
+        for seat in self.seats.values_mut() {
+            let is_suspect = seat.publisher.unanswered() > 0;
+            seat.publisher.handle_violation(error, suspects == 1, pause, now);
+            pause = pause.saturating_add(if is_suspect { BLAME_STAGGER } else { Duration::ZERO });
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod certs;
 #[cfg(feature = "cli")]
 pub mod command;
+pub mod hand;
 pub mod jwt;
 pub mod proxy;
 pub mod raw;

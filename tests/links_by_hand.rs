@@ -1,0 +1,203 @@
+//! Links that are left, and links that are lost over a message: a session driven by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod support;
+
+use std::time::Duration;
+
+use natsink::connection::LinkError;
+use natsink::jetstream::{Outcome, PublisherOptions, Rejection};
+use natsink::proto::ServerError;
+use natsink::session::{LinkState, PublisherId};
+use support::hand::{Hand, Written, stream};
+
+const LAME: &[u8] = b"INFO {\"headers\":true,\"max_payload\":1048576,\"jetstream\":true,\"ldm\":true}\r\n";
+const VIOLATION: &[u8] = b"-ERR 'Maximum Payload Violation'\r\n";
+
+fn verified(servers: &str) -> (Hand, PublisherId) {
+    let (mut hand, publisher) = Hand::with(servers, stream());
+    hand.verify("ord.>");
+    (hand, publisher)
+}
+
+fn ids(written: &[Written]) -> Vec<String> {
+    written.iter().map(|written| String::from_utf8(written.payload.clone()).unwrap()).collect()
+}
+
+fn store(hand: &mut Hand, written: &[Written], seq: u64) {
+    for (asked, seq) in written.iter().zip(seq..) {
+        hand.answer(asked, &format!(r#"{{"stream":"ORD","seq":{seq}}}"#));
+    }
+}
+
+/// Dials again, after the pause.
+fn again(hand: &mut Hand) {
+    hand.pass(Duration::from_millis(200));
+    hand.connect();
+    hand.verify_again();
+    hand.session.handle_timeout(hand.now);
+}
+
+/// Submits messages whose payloads are these words, and stores the first, which goes alone.
+fn fill(hand: &mut Hand, publisher: PublisherId, words: &[&str]) -> Vec<Written> {
+    for word in words {
+        hand.submit(publisher, "ord.1", word, word).unwrap();
+    }
+    let probe = hand.written();
+    assert_eq!(ids(&probe), words[..1]);
+    store(hand, &probe, 100);
+    hand.written()
+}
+
+#[test]
+fn a_lame_server_is_left_once_all_is_answered() {
+    let (mut hand, publisher) = verified("a,b");
+    let out = fill(&mut hand, publisher, &["0", "1", "2"]);
+    assert_eq!(ids(&out), ["1", "2"]);
+    for _ in 0..1000 {
+        hand.say(LAME);
+    }
+    hand.submit(publisher, "ord.1", "3", "3").unwrap();
+    assert!(hand.written().is_empty(), "nothing more is written to a link that is left");
+    store(&mut hand, &out[..1], 101);
+    assert_eq!(hand.session.link_state(), LinkState::Up, "an answer is missing");
+    store(&mut hand, &out[1..], 102);
+    assert_eq!(hand.lost(), [LinkError::LameDuck], "left, and that once");
+    hand.connect();
+    assert_eq!(hand.dialled, "nats://b:4222");
+    hand.verify_again();
+    assert_eq!(ids(&hand.written()), ["3"]);
+    assert_eq!(hand.session.publisher(publisher).unwrap().statistics().replayed, 0);
+    assert_eq!(hand.outcomes(publisher).len(), 3);
+}
+
+#[test]
+fn a_lame_server_that_does_not_answer_is_left_all_the_same() {
+    let (mut hand, publisher) = verified("a,b");
+    let out = fill(&mut hand, publisher, &["0", "1", "2"]);
+    hand.say(LAME);
+    hand.pass(Duration::from_millis(4900));
+    assert!(hand.lost().is_empty());
+    hand.pass(Duration::from_millis(200));
+    assert_eq!(hand.lost(), [LinkError::LameDuck]);
+    hand.connect();
+    hand.verify_again();
+    assert_eq!(ids(&hand.written()), ids(&out)[..1], "the next link begins with the first unsettled");
+}
+
+#[test]
+fn the_only_server_is_not_left() {
+    let (mut hand, publisher) = verified("a");
+    fill(&mut hand, publisher, &["0"]);
+    hand.say(LAME);
+    hand.pass(Duration::from_secs(8));
+    assert!(hand.lost().is_empty());
+    hand.submit(publisher, "ord.1", "1", "1").unwrap();
+    assert_eq!(ids(&hand.written()), ["1"], "it still takes messages");
+}
+
+#[test]
+fn another_link_is_made_on_request() {
+    let (mut hand, publisher) = verified("a");
+    let out = fill(&mut hand, publisher, &["0", "1"]);
+    hand.session.reconnect(hand.now);
+    assert!(hand.lost().is_empty(), "an answer is missing");
+    store(&mut hand, &out, 101);
+    assert_eq!(hand.lost(), [LinkError::Requested]);
+    hand.connect();
+    assert_eq!(hand.session.statistics().connects, 2);
+}
+
+#[test]
+fn a_violation_is_blamed_on_its_message_alone() {
+    let (mut hand, publisher) = verified("a");
+    let words = ["0", "1", "2", "bad", "4", "5"];
+    let out = fill(&mut hand, publisher, &words);
+    assert_eq!(ids(&out), words[1..]);
+    store(&mut hand, &out[..1], 101);
+    let (mut seq, mut violations, mut alone) = (102, 1, Vec::new());
+    hand.say(VIOLATION);
+    again(&mut hand);
+    while hand.session.publisher(publisher).unwrap().in_flight() > 0 {
+        let written = hand.written();
+        alone.push(ids(&written));
+        if ids(&written).contains(&"bad".to_owned()) {
+            hand.say(VIOLATION);
+            violations += 1;
+            again(&mut hand);
+        } else {
+            store(&mut hand, &written, seq);
+            seq += written.len() as u64;
+        }
+    }
+    assert_eq!(violations, 2, "the link is lost over it twice, and never again");
+    assert_eq!(alone, [vec!["2"], vec!["bad"], vec!["4"], vec!["5"]], "one by one, as far as the window had gone");
+    let expected = Outcome::Rejected(Rejection::Violation(ServerError::MaximumPayloadViolation));
+    let outcomes = hand.outcomes(publisher);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == expected).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count(), 5);
+    hand.submit(publisher, "ord.1", "6", "6").unwrap();
+    hand.submit(publisher, "ord.1", "7", "7").unwrap();
+    let probe = hand.written();
+    assert_eq!(ids(&probe), ["6", "7"], "then there is no more need for care");
+}
+
+#[test]
+fn an_innocent_publisher_pays_nothing_for_another_ones_message() {
+    let (mut hand, guilty) = verified("a");
+    let innocent = hand.session.add_publisher(PublisherOptions::default(), hand.now).unwrap();
+    hand.submit(guilty, "ord.1", "bad", "bad").unwrap();
+    hand.submit(innocent, "any.1", "good", "good").unwrap();
+    let mut written = hand.written();
+    for _ in 0..10 {
+        if ids(&written).contains(&"bad".to_owned()) {
+            hand.say(VIOLATION);
+            hand.pass(Duration::from_secs(2));
+            hand.connect();
+            hand.verify_again();
+        } else {
+            for asked in &written {
+                // The second publisher's inbox is the second subscription.
+                let ack = r#"{"stream":"ORD","seq":7}"#;
+                hand.say(format!("MSG {} 2 {}\r\n{ack}\r\n", asked.reply, ack.len()).as_bytes());
+            }
+        }
+        written = hand.pass(Duration::from_millis(400));
+    }
+    let expected = Outcome::Rejected(Rejection::Violation(ServerError::MaximumPayloadViolation));
+    assert_eq!(hand.outcomes(guilty), [expected]);
+    assert_eq!(hand.outcomes(innocent), [Outcome::Stored { seq: 7 }]);
+}
+
+#[test]
+fn what_the_server_takes_no_longer_is_rejected_when_it_says_so() {
+    let (mut hand, publisher) = verified("a");
+    hand.submit(publisher, "ord.1", "probe", "probe").unwrap();
+    let probe = hand.written();
+    hand.submit(publisher, "ord.1", "large", &"x".repeat(2000)).unwrap();
+    hand.say(b"INFO {\"headers\":true,\"max_payload\":1000,\"jetstream\":true}\r\n");
+    store(&mut hand, &probe, 100);
+    assert!(hand.written().is_empty());
+    let outcomes = hand.outcomes(publisher);
+    assert!(
+        outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(Rejection::TooLarge { max: 1000, .. }))),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn a_socket_that_takes_nothing_is_given_up() {
+    let (mut hand, publisher) = verified("a");
+    hand.submit(publisher, "ord.1", "0", "0").unwrap();
+    let mut transmit = natsink::connection::Transmit::new();
+    assert!(hand.session.poll_transmit(hand.epoch, &mut transmit, hand.now));
+    // The peer goes on talking, so it does not pass for silent.
+    let end = hand.now + Duration::from_secs(41);
+    while let Some(at) = hand.session.poll_timeout().filter(|at| *at <= end) {
+        hand.now = at;
+        hand.session.handle_timeout(at);
+        hand.say(b"PING\r\n");
+    }
+    assert_eq!(hand.lost(), [LinkError::WriteStalled]);
+}
