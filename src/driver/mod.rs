@@ -3,7 +3,11 @@
 #[cfg(feature = "nkeys")]
 pub mod credentials;
 #[cfg(feature = "tokio")]
+mod handles;
+#[cfg(feature = "tokio")]
 mod tokio;
 
 #[cfg(feature = "tokio")]
-pub use self::tokio::{Ack, Client, Publisher, connect};
+pub use self::handles::{Ack, Client, Publisher};
+#[cfg(feature = "tokio")]
+pub use self::tokio::connect;

@@ -1,74 +1,19 @@
-//! The handle on a session: cheap to clone, and the session ends with the last one.
+//! How an async client begins, and what of it needs the runtime's clock.
 
-use std::future::poll_fn;
-use std::string::String;
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use std::vec;
 
-use super::handle::Handle;
-use super::publisher::Publisher;
-use super::shared::Shared;
 use super::task::Driver;
-use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Sid, Statistics};
-use crate::jetstream::PublisherOptions;
+use crate::connection::{CloseReason, ConnectionOptions};
+use crate::driver::handles::{Client, options};
 use crate::proto::Subject;
-use crate::rng::Entropy;
-use crate::session::{LinkNotice, LinkState, Received, RequestError, Session, SessionError};
-
-/// A handle on one connection to a NATS server, which reconnects by itself. Clones share the connection.
-///
-/// When the last `Client`, `Publisher` and `Ack` of a connection are dropped, it closes.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use natsink::jetstream::{Message, PublisherOptions};
-/// use natsink::proto::{MsgId, Subject};
-///
-/// let client = natsink::connect("nats://127.0.0.1:4222").await?;
-/// let publisher = client.publisher(PublisherOptions::stream("ORDERS"))?;
-/// let message = Message::new(Subject::new("orders.created")?, b"{}").id(MsgId::new("order-17")?);
-/// let ack = publisher.publish(&message).await?;
-/// println!("{:?}", ack.await);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Client {
-    handle: Arc<Handle>,
-}
-
-/// An inbox for one answer.
-struct Inbox<'a> {
-    handle: &'a Handle,
-    sid: Sid,
-    subject: String,
-}
-
-impl<'a> Inbox<'a> {
-    fn new(handle: &'a Handle) -> Result<Self, SessionError> {
-        let (sid, subject) = handle.shared.with(|session| session.add_inbox())?;
-        Ok(Self { handle, sid, subject })
-    }
-}
-
-impl Drop for Inbox<'_> {
-    fn drop(&mut self) {
-        self.handle.shared.with(|session| session.unsubscribe(self.sid));
-    }
-}
+use crate::session::{Received, RequestError};
 
 /// Connects with the defaults to the servers of a comma list of URLs.
 ///
 /// # Errors
 /// When the list cannot be read, when every server failed once, or when the servers refuse the credentials.
 pub async fn connect(urls: &str) -> Result<Client, CloseReason> {
-    let list = ServerList::parse(urls)
-        .map_err(|error| CloseReason::Unreachable(LinkError::Transport(std::format!("server URL: {error}"))))?;
-    let mut options = ConnectionOptions::new(list.servers);
-    options.auth = list.user_info.map(Into::into).unwrap_or_default();
-    Client::connect(options).await
+    Client::connect(options(urls)?).await
 }
 
 impl Client {
@@ -76,22 +21,26 @@ impl Client {
     ///
     /// Must be called within a tokio runtime with I/O and time enabled. Dropped before it is done, it gives up.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use natsink::jetstream::{Message, PublisherOptions};
+    /// use natsink::proto::{MsgId, Subject};
+    ///
+    /// let client = natsink::connect("nats://127.0.0.1:4222").await?;
+    /// let publisher = client.publisher(PublisherOptions::stream("ORDERS"))?;
+    /// let message = Message::new(Subject::new("orders.created")?, b"{}").id(MsgId::new("order-17")?);
+    /// let ack = publisher.publish(&message).await?;
+    /// println!("{:?}", ack.await);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the connection is over before it was ever up. With `retry_at_start` an unreachable server is not an
     /// error, and this waits for as long as it takes.
     pub async fn connect(options: ConnectionOptions) -> Result<Self, CloseReason> {
         let client = Self::start(options)?;
-        poll_fn(|cx| {
-            client.handle.shared.with(|session| match session.link_state() {
-                LinkState::Up => Poll::Ready(Ok(())),
-                LinkState::Closed(reason) => Poll::Ready(Err(reason)),
-                LinkState::Dialing | LinkState::Resting => {
-                    session.watch(cx.waker());
-                    Poll::Pending
-                }
-            })
-        })
-        .await?;
+        client.connected().await?;
         Ok(client)
     }
 
@@ -103,67 +52,9 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(options: ConnectionOptions) -> Result<Self, CloseReason> {
-        let mut entropy = [0; 32];
-        getrandom::getrandom(&mut entropy).map_err(|error| {
-            CloseReason::Unreachable(LinkError::Transport(std::format!("no random bytes from the system: {error}")))
-        })?;
-        let shared = Arc::new(Shared::new(Session::new(options, &Entropy::new(entropy))));
-        tokio::spawn(Driver::new(Arc::clone(&shared)));
-        Ok(Self { handle: Arc::new(Handle { shared }) })
-    }
-
-    /// Makes a publisher. It looks at its stream first; until then messages wait in its window.
-    ///
-    /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows.
-    pub fn publisher(&self, options: PublisherOptions) -> Result<Publisher, SessionError> {
-        let id = self.handle.shared.with_now(|session, now| session.add_publisher(options, now))?;
-        Ok(Publisher::new(Arc::clone(&self.handle), id))
-    }
-
-    /// The moment that this connection's [`Instant`](crate::time::Instant)s count from.
-    pub fn started(&self) -> std::time::Instant {
-        self.handle.shared.at(crate::time::Instant::ZERO)
-    }
-
-    /// Where the link stands.
-    pub fn link_state(&self) -> LinkState {
-        self.handle.shared.lock().link_state()
-    }
-
-    /// Waits until the link's state has changed from `known`, and gives the new one.
-    pub async fn link_changed(&self, known: &LinkState) -> LinkState {
-        poll_fn(|cx| {
-            self.handle.shared.with(|session| {
-                let state = session.link_state();
-                if state == *known {
-                    session.watch(cx.waker());
-                    return Poll::Pending;
-                }
-                Poll::Ready(state)
-            })
-        })
-        .await
-    }
-
-    /// What happened to the link since this was last asked, oldest first; of a long time only the latest.
-    pub fn link_notices(&self) -> vec::IntoIter<LinkNotice> {
-        let mut session = self.handle.shared.lock();
-        let mut notices = vec![];
-        while let Some(notice) = session.poll_notice() {
-            notices.push(notice);
-        }
-        notices.into_iter()
-    }
-
-    /// Sixteen hexadecimal digits that stand in the ids this connection gives to messages without one.
-    pub fn run_id(&self) -> String {
-        self.handle.shared.lock().run_id()
-    }
-
-    /// The connection's counts.
-    pub fn statistics(&self) -> Statistics {
-        self.handle.shared.lock().statistics()
+        let client = Self::new(options)?;
+        tokio::spawn(Driver::new(client.shared()));
+        Ok(client)
     }
 
     /// Asks, and waits for one answer.
@@ -178,36 +69,6 @@ impl Client {
         payload: &[u8],
         patience: Duration,
     ) -> Result<Received, RequestError> {
-        let inbox = Inbox::new(&self.handle)?;
-        let reply = Subject::new(&inbox.subject).map_err(SessionError::InboxPrefix)?;
-        if !self.handle.shared.with(|session| session.publish(subject, Some(reply), payload)) {
-            return Err(RequestError::NoLink);
-        }
-        let answer = poll_fn(|cx| {
-            self.handle.shared.with(|session| match session.next_received(inbox.sid, cx.waker()) {
-                Some(received) => Poll::Ready(Ok(received)),
-                None => match session.link_state() {
-                    LinkState::Closed(reason) => Poll::Ready(Err(SessionError::Closed(reason).into())),
-                    _ => Poll::Pending,
-                },
-            })
-        });
-        match tokio::time::timeout(patience, answer).await {
-            Err(_) => Err(RequestError::NoAnswer),
-            Ok(Ok(received)) if received.status == Some(503) => Err(RequestError::NoResponders),
-            Ok(answer) => answer,
-        }
-    }
-
-    /// Makes a new link, once what publishers have written to the present one is answered, a few seconds at most.
-    /// Credentials and TLS files are read again for it.
-    pub fn reconnect(&self) {
-        self.handle.shared.with_now(|session, now| session.reconnect(now));
-    }
-
-    /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
-    /// [`Publisher::settled`] first.
-    pub fn close(&self) {
-        self.handle.shared.with_now(|session, now| session.close(now));
+        tokio::time::timeout(patience, self.ask(subject, payload)).await.unwrap_or(Err(RequestError::NoAnswer))
     }
 }

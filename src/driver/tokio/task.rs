@@ -12,9 +12,9 @@ use std::vec::Vec;
 
 use tokio::time::{Sleep, sleep_until};
 
-use super::shared::Shared;
 use super::socket::Socket;
 use crate::connection::{Action, AuthError, Challenge, Credentials, Epoch, LinkError, Transmit};
+use crate::driver::handles::Shared;
 use crate::time::Instant;
 
 /// Bytes read at once.

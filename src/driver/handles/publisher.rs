@@ -1,4 +1,4 @@
-//! The async publisher: cheap to clone, and nothing on its path waits on a channel or allocates for a message.
+//! The handle on a publisher: cheap to clone. Its futures need no runtime, and nothing on its path waits on a channel or allocates for a message.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

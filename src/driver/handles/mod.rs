@@ -1,0 +1,13 @@
+//! What the drivers with sockets share: handles, whose futures need no runtime, and the session behind its lock.
+
+mod client;
+mod entropy;
+mod handle;
+mod publisher;
+mod shared;
+
+pub use client::Client;
+pub use publisher::{Ack, Publisher};
+
+pub(super) use client::options;
+pub(super) use shared::Shared;
