@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of this")]
 
 pub mod certs;
+pub mod cluster;
 #[cfg(feature = "cli")]
 pub mod command;
 pub mod hand;
@@ -12,6 +13,7 @@ pub mod reader;
 pub mod server;
 
 pub use certs::{Authority, Identity};
+pub use cluster::Cluster;
 pub use jwt::{Operator, User};
 pub use proxy::{Direction, Proxy};
 pub use raw::Raw;

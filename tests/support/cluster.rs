@@ -1,0 +1,143 @@
+//! Three nats-server processes on loopback that form one cluster with JetStream, taken down and brought back one by one.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::server::free_port;
+use super::{Raw, Server, ServerOptions};
+
+/// How long an election, or catching up after a restart, may take.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks at something that will change.
+const LOOK: Duration = Duration::from_millis(20);
+/// Servers of a cluster: the fewest that survive the loss of one.
+const SIZE: usize = 3;
+
+/// A cluster. Servers are meant by their index, 0 to 2; those that are down keep port and store.
+pub struct Cluster {
+    servers: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts the servers and waits until JetStream has a leader that all of them know.
+    pub fn start() -> Self {
+        let routes: Vec<u16> = (0..SIZE).map(|_| free_port()).collect();
+        let urls: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let server = |route: &u16| {
+            let config = format!(
+                "cluster {{ name: natsink, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n\
+                 lame_duck_duration: 30s, lame_duck_grace_period: 1s"
+            );
+            Server::start(ServerOptions { config, monitor: true, ..ServerOptions::default() })
+        };
+        let cluster = Self { servers: routes.iter().map(server).collect() };
+        cluster.until("one leader that all know", |cluster| {
+            let leader =
+                |server: &Server| Some(server.monitored("/jsz")?["meta_cluster"]["leader"].as_str()?.to_owned());
+            let leaders: Vec<_> = cluster.servers.iter().map(leader).collect();
+            (leaders[0].is_some() && leaders.iter().all(|leader| *leader == leaders[0])).then_some(())
+        });
+        cluster
+    }
+
+    /// All three servers, for a client: `nats://..,nats://..,nats://..`.
+    pub fn url(&self) -> String {
+        self.servers.iter().map(Server::url).collect::<Vec<_>>().join(",")
+    }
+
+    pub fn server(&self, index: usize) -> &Server {
+        &self.servers[index]
+    }
+
+    /// The server of this name, as a client is told it in INFO.
+    pub fn index_of(&self, name: &str) -> usize {
+        self.servers.iter().position(|server| server.name() == name).expect("a server of this cluster")
+    }
+
+    /// A client of a server that runs.
+    pub fn raw(&mut self) -> Raw {
+        let server = self.servers.iter_mut().find_map(|server| server.is_running().then_some(&*server));
+        Raw::connect(&server.expect("a server runs").url())
+    }
+
+    /// Creates a stream with three replicas and waits until they have a leader.
+    pub fn create_stream(&mut self, mut config: Value) {
+        config["num_replicas"] = json!(SIZE);
+        self.raw().create_stream(config.clone());
+        self.leader(config["name"].as_str().expect("a stream has a name"));
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self, index: usize) {
+        self.servers[index].kill9();
+    }
+
+    /// SIGTERM, and waits for the end of the process.
+    pub fn sigterm(&mut self, index: usize) {
+        self.servers[index].sigterm();
+    }
+
+    /// SIGUSR2: the server gives its leaderships away, hangs up on its clients, and ends; see [`Self::wait_end`].
+    pub fn lame_duck(&self, index: usize) {
+        self.servers[index].lame_duck();
+    }
+
+    /// Waits until the server has ended by itself.
+    pub fn wait_end(&mut self, index: usize) {
+        self.servers[index].wait_end();
+    }
+
+    /// Starts a server that is down, and waits until it has caught up.
+    pub fn restart(&mut self, index: usize) {
+        self.servers[index].restart();
+        self.wait_healthy();
+    }
+
+    /// Waits until every server says that it is healthy: in touch with the others, and its streams caught up.
+    pub fn wait_healthy(&self) {
+        self.until("all healthy", |cluster| {
+            let is_healthy = |server: &Server| server.monitored("/healthz").is_some_and(|page| page["status"] == "ok");
+            cluster.servers.iter().all(is_healthy).then_some(())
+        });
+    }
+
+    /// The leader of the stream, once a server says of itself that it is; no server that is down counts.
+    pub fn leader(&self, stream: &str) -> usize {
+        self.until(&format!("a leader of {stream}"), |cluster| {
+            (0..SIZE).find(|&index| cluster.servers[index].leads(stream).unwrap_or(false))
+        })
+    }
+
+    /// Makes the leader of the stream step down, and waits until the stream has a leader again. Gives both.
+    pub fn step_down(&mut self, stream: &str) -> (usize, usize) {
+        let before = self.leader(stream);
+        let answer =
+            Raw::connect(&self.servers[before].url()).api(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({}));
+        assert_eq!(answer["success"], true, "{answer}");
+        (before, self.leader(stream))
+    }
+
+    #[track_caller]
+    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + SETTLE_DEADLINE;
+        loop {
+            if let Some(seen) = look(self) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Server {
+    /// Whether this server says that it leads the stream; `None` when it does not answer or does not know the stream.
+    fn leads(&self, stream: &str) -> Option<bool> {
+        let page = self.monitored("/jsz?streams=true&accounts=true")?;
+        let accounts = page["account_details"].as_array()?;
+        let details = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
+        let found = details.clone().find(|detail| detail["name"] == stream)?;
+        Some(found["cluster"]["leader"] == self.name())
+    }
+}
