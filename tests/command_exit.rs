@@ -261,7 +261,7 @@ fn what_is_no_server_for_us_is_told() {
     let old = run("INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n");
     old.fails(78, "incompatible", &["does not support headers"]);
     let tls = run("INFO {\"server_id\":\"x\",\"headers\":true,\"max_payload\":1048576,\"tls_required\":true}\r\n");
-    tls.fails(77, "tls", &["TLS is demanded"]);
+    tls.fails(77, "tls", &["TLS"]);
     let full = run("INFO {\"headers\":true,\"max_payload\":1048576}\r\n-ERR 'maximum connections exceeded'\r\n");
     full.fails(69, "unavailable", &["maximum connections exceeded"]);
     for ended in [silent, old, tls, full] {

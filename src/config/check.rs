@@ -95,8 +95,11 @@ pub fn log(flags: &Flags) -> Result<LogPlan, ConfigError> {
         Some("error") => LogLevel::Error,
         Some("warn") => LogLevel::Warn,
         Some("debug") => LogLevel::Debug,
+        Some("trace") => LogLevel::Trace,
         Some(other) => {
-            return Err(Field::flag("--log", other).mistyped(format!("{other:?} is none of error, warn, info, debug")));
+            return Err(
+                Field::flag("--log", other).mistyped(format!("{other:?} is none of error, warn, info, debug, trace"))
+            );
         }
     };
     let format = match flags.log_format.as_deref() {

@@ -161,6 +161,8 @@ pub enum LogLevel {
     Info,
     /// What helps to understand a run that does not.
     Debug,
+    /// Every op that the connection reads: names and lengths.
+    Trace,
 }
 
 /// The form of a line of the log.

@@ -246,6 +246,8 @@ impl Connection {
                 Err(error) => self.hang_up(LinkError::Protocol(error), self.now),
                 Ok(Some(frame)) => {
                     link.given_out = frame.len;
+                    #[cfg(feature = "tracing")]
+                    super::telling::came(link.epoch, &frame);
                     if self.is_delivery(&frame) {
                         break frame;
                     }
@@ -260,7 +262,10 @@ impl Connection {
     /// The next thing the driver shall do.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        #[cfg(feature = "tracing")]
+        action.iter().for_each(super::telling::wanted);
+        action
     }
 
     /// Hands over all bytes owed to this epoch's socket. `transmit` must be empty. `false` when there are none.

@@ -14,6 +14,8 @@ mod reading;
 mod secret;
 mod servers;
 mod subscriptions;
+#[cfg(feature = "tracing")]
+mod telling;
 mod tls;
 
 pub use address::{AddressError, HOST_LEN_MAX, PORT_DEFAULT, SERVERS_MAX, ServerAddr, ServerList, ServerUrl, UserInfo};

@@ -107,6 +107,8 @@ impl Connection {
             Some(credentials) => credentials.apply(&mut connect),
             None => self.options.auth.apply(&mut connect),
         }
+        #[cfg(feature = "tracing")]
+        super::telling::introduced(link.epoch, link.is_secure);
         link.outbox.write_secret(|out| encode::connect(out, &connect));
         link.ping_greeting();
         link.phase = Phase::AwaitPong { deadline };

@@ -17,6 +17,8 @@ mod settling;
 mod stored_message;
 mod stream_check;
 mod stream_info;
+#[cfg(feature = "tracing")]
+mod telling;
 mod token;
 mod verdict;
 

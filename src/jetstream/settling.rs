@@ -128,6 +128,8 @@ impl Publisher {
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {
+        #[cfg(feature = "tracing")]
+        super::telling::tell(&notice);
         if self.notices.len() == NOTICES_MAX {
             self.notices.pop_front();
         }

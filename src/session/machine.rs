@@ -384,6 +384,8 @@ impl Session {
     }
 
     fn note(&mut self, notice: LinkNotice) {
+        #[cfg(feature = "tracing")]
+        super::telling::tell(&notice);
         if self.notices.len() == NOTICES_MAX {
             self.notices.pop_front();
         }

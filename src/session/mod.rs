@@ -5,6 +5,8 @@ mod machine;
 mod notice;
 mod seat;
 mod subscriber;
+#[cfg(feature = "tracing")]
+mod telling;
 
 pub use machine::{PublisherId, Session};
 pub use notice::{LinkNotice, LinkState, RequestError, SessionError};

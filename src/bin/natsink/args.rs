@@ -165,7 +165,7 @@ struct TimeArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 struct LogArgs {
-    /// Least level logged on stderr: error, warn, info or debug [default: info]
+    /// Least level logged on stderr: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
     /// Form of the log: text or json [default: text]

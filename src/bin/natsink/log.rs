@@ -9,6 +9,10 @@ use indicatif::ProgressBar;
 use natsink::config::{LogFormat, LogLevel, LogPlan};
 use natsink::io::rfc3339;
 use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -21,7 +25,58 @@ struct Log {
 /// Says what is logged from now on. Before it, and where it is called again, the first plan counts; there is no log
 /// before the first.
 pub(crate) fn init(plan: LogPlan) {
-    let _ = LOG.set(Log { plan, bar: Mutex::new(None) });
+    if LOG.set(Log { plan, bar: Mutex::new(None) }).is_ok() {
+        // Another one is there only where there has been a first call.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Entries));
+    }
+}
+
+/// What the library tells, as entries of the log.
+struct Entries;
+
+impl<S: Subscriber> Layer<S> for Entries {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        // Other crates may tell of their inside.
+        metadata.target().starts_with("natsink")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        LOG.get().map(|log| match log.plan.level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        })
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        write(level(event.metadata().level()), &text.0);
+    }
+}
+
+/// The words of an event; its other fields are for programs that read them.
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+fn level(level: &Level) -> LogLevel {
+    match *level {
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        Level::TRACE => LogLevel::Trace,
+    }
 }
 
 /// Lets entries stand above `bar`, or no longer above one.
@@ -39,11 +94,6 @@ pub(crate) fn warn(message: impl Display) {
 /// What a person wants to know of a run that goes well.
 pub(crate) fn info(message: impl Display) {
     write(LogLevel::Info, &message);
-}
-
-/// What helps to understand a run that does not. Hand in `format_args!`: it costs nothing where nobody listens.
-pub(crate) fn debug(message: impl Display) {
-    write(LogLevel::Debug, &message);
 }
 
 /// What a person is told whatever the level: the receipt, the failure. Each line stands as it is, or is an entry where the
@@ -90,6 +140,7 @@ fn line(format: LogFormat, level: LogLevel, at: SystemTime, message: &dyn Displa
         LogLevel::Warn => "warn",
         LogLevel::Info => "info",
         LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
     };
     let at = rfc3339(at);
     match format {

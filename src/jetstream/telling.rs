@@ -1,0 +1,14 @@
+//! What becomes of publishers, told to the `tracing` crate under the target `natsink::publisher`.
+
+use super::Notice;
+
+/// Tells a notice: what a person should look at as a warning, the rest for those who look closely.
+pub(super) fn tell(notice: &Notice) {
+    match notice {
+        Notice::Verified => tracing::debug!(target: "natsink::publisher", "the stream is as it should be"),
+        Notice::Paused { anomaly, pause } => {
+            let millis = pause.as_millis();
+            tracing::warn!(target: "natsink::publisher", millis, "paused for {millis} ms: {anomaly}");
+        }
+    }
+}
