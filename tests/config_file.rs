@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use natsink::config::{ConfigError, ConfigErrorKind, Document, Flags, Input, Plan, check};
-use natsink::connection::{ServerAddr, UserInfo};
+use natsink::config::{AuthPlan, ConfigError, ConfigErrorKind, Document, Flags, Input, Plan, check};
+use natsink::connection::{ServerAddr, TlsOptions, UserInfo};
+use natsink::credentials::Held;
 use natsink::sink::{Format, IdRule};
 
 /// A whole file of the least that this version runs, with a place for one more key of the sink.
@@ -75,8 +76,9 @@ sinks:
       send_timeout_secs: 5
       batch_timeout_secs: 30
       connect_timeout_secs: 10
-      username: alice
-      password: secret
+      credentials_file: orders.creds
+      tls:
+        { ca_file: ca.pem, cert_file: /abs/cert.pem, key_file: key.pem, first: false, server_name: nats.example.org }
       envelope: native
       delivery: ordered
       js_domain: hub
@@ -99,8 +101,16 @@ sinks:
     assert_eq!(sink.id, "orders-nats");
     let server = |host: &str, port| ServerAddr { host: host.into(), port, tls: false };
     assert_eq!(sink.servers, [server("a", 1), server("b", 4222)]);
-    let user_password = UserInfo::UserPassword { user: "alice".into(), password: "secret".into() };
-    assert_eq!(sink.auth, Some(user_password));
+    assert_eq!(sink.auth, AuthPlan::CredsFile("etc/orders.creds".into()));
+    let tls = TlsOptions {
+        required: true,
+        first: false,
+        server_name: Some("nats.example.org".into()),
+        ca_file: Some("etc/ca.pem".into()),
+        cert_file: Some("/abs/cert.pem".into()),
+        key_file: Some("etc/key.pem".into()),
+    };
+    assert_eq!(sink.tls, tls);
     assert_eq!(sink.subject.as_str(), "orders.${source.table}.${op}");
     assert_eq!(sink.key.as_ref().map(|key| key.as_str()), Some("${after.id}"));
     assert_eq!(sink.stream, "ORDERS");
@@ -133,7 +143,7 @@ fn every_default_is_decided() {
     assert!(!plan.from_start && !plan.quiet);
     let sink = plan.sink;
     assert_eq!((sink.id.as_str(), sink.connection_name.as_str()), ("nats", "natsink"));
-    assert_eq!((sink.auth, sink.key), (None, None));
+    assert_eq!((sink.auth, sink.tls, sink.key), (AuthPlan::None, TlsOptions::default(), None));
     assert!(sink.headers.is_empty());
     assert_eq!(sink.send_timeout, Duration::from_secs(5));
     assert_eq!(sink.batch_timeout, Duration::from_secs(30));
@@ -404,7 +414,8 @@ fn subjects_keys_and_urls_make_sense() {
         &url("nats://canary:canary@h:canary"),
         "4: sinks[0].config.url: the URL's port is not a number from 1 to 65535",
     );
-    is_not_in_this_version(&url("nats://a,tls://b"), "4: sinks[0].config.url: TLS is not in this version");
+    let servers = good(&url("nats://a,tls://b")).sink.servers;
+    assert_eq!(servers.iter().map(|server| server.tls).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]
@@ -466,10 +477,18 @@ fn policies_make_sense() {
 
 #[test]
 fn one_method_of_authentication_is_enough() {
-    let user_password =
-        |user: &str, password: &str| Some(UserInfo::UserPassword { user: user.into(), password: password.into() });
+    let user_password = |user: &str, password: &str| {
+        AuthPlan::UserInfo(UserInfo::UserPassword { user: user.into(), password: password.into() })
+    };
     assert_eq!(good(&sink_with("username: u\npassword: 5")).sink.auth, user_password("u", "5"));
-    assert_eq!(good(&sink_with("token: t")).sink.auth, Some(UserInfo::Token("t".into())));
+    assert_eq!(good(&sink_with("token: t")).sink.auth, AuthPlan::UserInfo(UserInfo::Token("t".into())));
+    let file = |path: &str| Held::File(path.into());
+    assert_eq!(good(&sink_with("credentials_file: /c")).sink.auth, AuthPlan::CredsFile("/c".into()));
+    assert_eq!(good(&sink_with("nkey_seed_file: n")).sink.auth, AuthPlan::Nkey(file("etc/n")));
+    assert_eq!(
+        good(&sink_with("nkey_seed_file: n\njwt_file: ${TABLE}")).sink.auth,
+        AuthPlan::Jwt { jwt: file("etc/t"), seed: Some(file("etc/n")) }
+    );
     let in_url = |key: &str| sink_with(key).replace("127.0.0.1", "u:p%40q@127.0.0.1");
     assert_eq!(good(&in_url("")).sink.auth, user_password("u", "p@q"));
     is_invalid(
@@ -484,6 +503,18 @@ fn one_method_of_authentication_is_enough() {
         &sink_with("token: t\ncredentials_file: c"),
         "8: sinks[0].config.credentials_file: a second method of authentication beside sinks[0].config.token; give one",
     );
+    is_invalid(
+        &sink_with("jwt_file: j\nnkey_seed_file: n\ncredentials_file: c"),
+        "7: sinks[0].config.jwt_file: a second method of authentication beside sinks[0].config.credentials_file; give one",
+    );
+    is_invalid(
+        &sink_with("jwt_file: j"),
+        "7: sinks[0].config.jwt_file: a JWT without the seed of its key: name that in nkey_seed_file",
+    );
+    is_invalid(
+        &sink_with("credentials_file: ''"),
+        "7: sinks[0].config.credentials_file: an empty path, or one with a NUL in it",
+    );
     is_invalid(&sink_with("username: u"), "7: sinks[0].config.username: a user without a password");
     is_invalid(&sink_with("password: u"), "7: sinks[0].config.password: a password without a user");
     is_invalid(&sink_with("username: u\npassword: ''"), "8: sinks[0].config.password: an empty password");
@@ -492,16 +523,38 @@ fn one_method_of_authentication_is_enough() {
 }
 
 #[test]
+fn tls_is_demanded_by_whatever_is_said_of_it() {
+    for section in ["tls: {}", "tls: { first: false }", "tls: { first: true }", "tls: { ca_file: c }"] {
+        assert!(good(&sink_with(section)).sink.tls.is_demanded(), "{section}");
+    }
+    assert!(good(&sink_with("tls: { first: true }")).sink.tls.first);
+    for section in ["tls:", "tls: ~"] {
+        assert!(!good(&sink_with(section)).sink.tls.is_demanded(), "{section}");
+    }
+    for name in ["10.0.0.1", "fe80::2", "a.example"] {
+        let plan = good(&sink_with(&format!("tls: {{ server_name: '{name}' }}")));
+        assert_eq!(plan.sink.tls.server_name.as_deref(), Some(name));
+    }
+    let cases = [
+        ("{ cert_file: c }", "tls.cert_file: a client certificate without its key"),
+        ("{ key_file: k }", "tls.key_file: a key without the certificate that it belongs to"),
+        ("{ ca_file: '' }", "tls.ca_file: an empty path, or one with a NUL in it"),
+        ("{ first: perhaps }", "tls.first: \"perhaps\" is neither true nor false"),
+        ("{ server_name: 'a b' }", "tls.server_name: \"a b\" is neither a host name nor an IP address"),
+        ("{ server_name: 'nats://h' }", "tls.server_name: \"nats://h\" is neither a host name nor an IP address"),
+        (
+            "{ insecure: true }",
+            "tls.insecure: unknown key; known here: ca_file, cert_file, key_file, first, server_name",
+        ),
+    ];
+    for (section, message) in cases {
+        is_invalid(&sink_with(&format!("tls: {section}")), &format!("7: sinks[0].config.{message}"));
+    }
+}
+
+#[test]
 fn what_comes_later_is_never_taken_in_silence() {
     let cases = [
-        ("tls: {}", "7: sinks[0].config.tls: TLS is not in this version"),
-        ("tls: { first: false }", "7: sinks[0].config.tls: TLS is not in this version"),
-        ("credentials_file: c", "7: sinks[0].config.credentials_file: a credentials file is not in this version"),
-        (
-            "nkey_seed_file: c",
-            "7: sinks[0].config.nkey_seed_file: authentication by nkey or JWT is not in this version",
-        ),
-        ("jwt_file: c", "7: sinks[0].config.jwt_file: authentication by nkey or JWT is not in this version"),
         ("envelope: debezium", "7: sinks[0].config.envelope: the envelope debezium is not in this version"),
         (
             "envelope: { type: cloudevents, type_prefix: com.example }",

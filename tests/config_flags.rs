@@ -5,8 +5,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use natsink::config::{ConfigError, ConfigErrorKind, Document, Flags, Input, LogFormat, LogLevel, Plan, check};
+use natsink::config::{
+    AuthPlan, ConfigError, ConfigErrorKind, Document, Flags, Input, LogFormat, LogLevel, Plan, check,
+};
 use natsink::connection::UserInfo;
+use natsink::credentials::Held;
 use natsink::sink::{Format, IdRule};
 
 fn simple() -> Flags {
@@ -58,8 +61,12 @@ fn refused(flags: &Flags) -> (ConfigErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
-fn user_password(user: &str, password: &str) -> Option<UserInfo> {
-    Some(UserInfo::UserPassword { user: user.into(), password: password.into() })
+fn user_password(user: &str, password: &str) -> AuthPlan {
+    AuthPlan::UserInfo(UserInfo::UserPassword { user: user.into(), password: password.into() })
+}
+
+fn token(token: &str) -> AuthPlan {
+    AuthPlan::UserInfo(UserInfo::Token(token.into()))
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn what_a_flag_overrides_need_not_be_right() {
     let document = Document { text, ..file() };
     let flags = Flags { token: Some("t".into()), ..simple() };
     let plan = check(Some(&document), &flags, &nothing).expect("a plan");
-    assert_eq!(plan.sink.auth, Some(UserInfo::Token("t".into())));
+    assert_eq!(plan.sink.auth, token("t"));
 }
 
 #[test]
@@ -189,24 +196,68 @@ fn a_level_of_authentication_overrides_the_ones_below() {
     let user = Flags { user: Some("flag-user".into()), ..simple() };
     let password = Flags { password: Some("flag-password".into()), ..simple() };
     let in_url = Flags { url: Some("flag-token@h".into()), ..simple() };
-    assert_eq!(auth(&simple(), &[], false), Ok(None));
+    let creds = Flags { creds: Some("c".into()), ..simple() };
+    let nkey = Flags { nkey: Some("n".into()), ..simple() };
+    assert_eq!(auth(&simple(), &[], false), Ok(AuthPlan::None));
+    assert_eq!(auth(&creds, &both, true), Ok(AuthPlan::CredsFile("c".into())));
+    assert_eq!(auth(&nkey, &both, true), Ok(AuthPlan::Nkey(Held::File("n".into()))));
     assert_eq!(auth(&simple(), &both, false), Ok(user_password("env-user", "env-password")));
     assert_eq!(auth(&simple(), &both, true), Ok(user_password("file-user", "file-password")));
     assert_eq!(auth(&user, &both, false), Ok(user_password("flag-user", "env-password")));
     assert_eq!(auth(&user, &both, true), Ok(user_password("flag-user", "file-password")));
     assert_eq!(auth(&password, &both, true), Ok(user_password("file-user", "flag-password")));
-    assert_eq!(auth(&in_url, &both, true), Ok(Some(UserInfo::Token("flag-token".into()))));
+    assert_eq!(auth(&in_url, &both, true), Ok(token("flag-token")));
     assert_eq!(auth(&no_url, &url, false), Ok(user_password("env-user", "env-password")));
     assert_eq!(auth(&no_url, &[url[0], both[0]], false), Ok(user_password("env-user", "env-password")));
     assert_eq!(auth(&user, &[], false), Err("--user: a user without a password".into()));
     assert_eq!(auth(&simple(), &both[..1], false), Err("$NATS_USER: a user without a password".into()));
     assert_eq!(auth(&simple(), &both[1..], false), Err("$NATS_PASSWORD: a password without a user".into()));
+    let message = "--nkey: a second method of authentication beside --creds; give one";
+    assert_eq!(auth(&Flags { nkey: Some("n".into()), ..creds }, &both, false), Err(message.into()));
     let token = Flags { token: Some("t".into()), ..user };
     let message = "--token: a second method of authentication beside --user; give one";
     assert_eq!(auth(&token, &both, false), Err(message.into()));
     let token = Flags { token: Some("t".into()), ..in_url };
     let message = "--token: a second method of authentication beside --url; give one";
     assert_eq!(auth(&token, &both, false), Err(message.into()));
+}
+
+#[test]
+fn each_option_of_tls_on_the_command_line_overrides_that_of_the_file() {
+    let section = "tls: { ca_file: ca, cert_file: cert, key_file: key, server_name: h }\n      key: file-key";
+    let document = Document { text: file().text.replace("key: file-key", section), ..file() };
+    let tls = |flags: &Flags| check(Some(&document), flags, &nothing).expect("a plan").sink.tls;
+    let before = tls(&simple());
+    assert!(before.required && !before.first);
+    assert_eq!(
+        [before.ca_file, before.cert_file, before.key_file],
+        ["etc/ca", "etc/cert", "etc/key"].map(|path| Some(path.into()))
+    );
+    let flags = Flags {
+        tls_ca: Some("ca".into()),
+        tls_cert: Some("cert".into()),
+        tls_key: Some("key".into()),
+        tls_first: true,
+        ..simple()
+    };
+    let after = tls(&flags);
+    assert!(after.first && after.server_name.as_deref() == Some("h"));
+    assert_eq!([after.ca_file, after.cert_file, after.key_file], ["ca", "cert", "key"].map(|path| Some(path.into())));
+    let alone = alone(&Flags { tls_first: true, ..simple() }).expect("a plan").sink.tls;
+    assert!(alone.is_demanded() && alone.first && !alone.required);
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_not_utf8_are_refused_where_they_cannot_be_told() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let path = std::path::PathBuf::from(OsString::from_vec(b"ca\xff.pem".to_vec()));
+    let error = alone(&Flags { tls_ca: Some(path.clone()), ..simple() }).expect_err("not UTF-8");
+    assert_eq!(error.to_string(), "--tls-ca: a path that is not UTF-8");
+    // A creds file is only opened.
+    let plan = alone(&Flags { creds: Some(path.clone()), ..simple() }).expect("a plan");
+    assert_eq!(plan.sink.auth, AuthPlan::CredsFile(path));
 }
 
 #[test]
@@ -263,7 +314,13 @@ fn what_cannot_be_read_is_usage_and_what_makes_no_sense_is_configuration() {
             "--header: the header \"Nats-Rollup\" is not for configuration to set",
         ),
         (Flags { url: Some("h:x".into()), ..simple() }, Usage, "--url: the URL's port is not a number from 1 to 65535"),
-        (Flags { url: Some("tls://h".into()), ..simple() }, NotInThisVersion, "--url: TLS is not in this version"),
+        (Flags { tls_cert: Some("c".into()), ..simple() }, Invalid, "--tls-cert: a client certificate without its key"),
+        (
+            Flags { tls_key: Some("k".into()), ..simple() },
+            Invalid,
+            "--tls-key: a key without the certificate that it belongs to",
+        ),
+        (Flags { creds: Some("".into()), ..simple() }, Invalid, "--creds: an empty path, or one with a NUL in it"),
         (
             Flags { delivery: text("strict"), ..simple() },
             NotInThisVersion,

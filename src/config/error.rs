@@ -38,6 +38,11 @@ pub enum Origin {
     },
     /// On the command line.
     Flag,
+    /// In a context of the `nats` command.
+    Context {
+        /// Its file.
+        path: PathBuf,
+    },
     /// In a variable of the environment.
     Variable,
 }
@@ -68,7 +73,7 @@ impl ConfigError {
         &self.origin
     }
 
-    /// The key (`sinks[0].config.subject`), flag (`--subject`) or variable (`$NATS_URL`); empty where there is none.
+    /// The key (`sinks[0].config.subject`, `creds`), flag (`--subject`) or variable (`$NATS_URL`); empty where there is none.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -82,7 +87,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::File { path, line: 0 } => write!(f, "{}: ", path.display())?,
+            Origin::File { path, line: 0 } | Origin::Context { path } => write!(f, "{}: ", path.display())?,
             Origin::File { path, line } => write!(f, "{}:{line}: ", path.display())?,
             Origin::Flag | Origin::Variable => {}
         }

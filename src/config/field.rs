@@ -73,13 +73,26 @@ impl Desk<'_> {
         key: &str,
         written: &Text,
     ) -> Result<Option<PathBuf>, ConfigError> {
+        Ok(self.path_field(flag, key, written)?.map(|(_, path)| path))
+    }
+
+    /// The same, with the place where it stands.
+    pub(super) fn path_field(
+        &self,
+        flag: (&'static str, Option<&Path>),
+        key: &str,
+        written: &Text,
+    ) -> Result<Option<(Field, PathBuf)>, ConfigError> {
         if let (name, Some(path)) = flag {
             let field = Field::flag(name, &path.to_string_lossy());
-            return field.path().map(|_| Some(path.into()));
+            field.path()?;
+            return Ok(Some((field, path.into())));
         }
         let Some(field) = self.file(key, written)? else { return Ok(None) };
+        let field = field.literal()?;
         let folder = self.file.and_then(Path::parent).unwrap_or(Path::new(""));
-        Ok(Some(folder.join(field.literal()?.path()?)))
+        let path = folder.join(field.path()?);
+        Ok(Some((field, path)))
     }
 
     /// Something that is not there: the user's mistake at the command line, or the file's.
@@ -104,6 +117,11 @@ impl Desk<'_> {
 impl Field {
     pub(super) fn flag(name: &str, text: &str) -> Self {
         Self { text: text.into(), key: name.into(), origin: Origin::Flag }
+    }
+
+    /// A value of the context in the file at `path`.
+    pub(super) fn context(path: &Path, key: &str, text: &str) -> Self {
+        Self { text: text.into(), key: key.into(), origin: Origin::Context { path: path.into() } }
     }
 
     /// Says what makes no sense.
@@ -136,8 +154,26 @@ impl Field {
         self.origin == Origin::Flag
     }
 
+    pub(super) fn is_context(&self) -> bool {
+        matches!(self.origin, Origin::Context { .. })
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.origin, Origin::File { .. })
+    }
+
     pub(super) fn is_variable(&self) -> bool {
         self.origin == Origin::Variable
+    }
+
+    /// How high the place stands where this was written: the higher overrides the lower.
+    pub(super) fn rank(&self) -> u32 {
+        match self.origin {
+            Origin::Flag => 3,
+            Origin::Context { .. } => 2,
+            Origin::File { .. } => 1,
+            Origin::Variable => 0,
+        }
     }
 
     /// This field, where event templates have no meaning.

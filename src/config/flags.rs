@@ -48,6 +48,20 @@ pub struct Flags {
     pub password: Option<Secret>,
     /// `--token`
     pub token: Option<Secret>,
+    /// `--creds`
+    pub creds: Option<PathBuf>,
+    /// `--nkey`
+    pub nkey: Option<PathBuf>,
+    /// `--context`: a name, or the path of a file.
+    pub context: Option<String>,
+    /// `--tls-ca`
+    pub tls_ca: Option<PathBuf>,
+    /// `--tls-cert`
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`
+    pub tls_key: Option<PathBuf>,
+    /// `--tls-first`
+    pub tls_first: bool,
     /// `--js-domain`
     pub js_domain: Option<String>,
     /// `--js-api-prefix`

@@ -19,6 +19,7 @@
 
 mod auth;
 mod check;
+mod context;
 mod error;
 mod expand;
 mod field;
@@ -26,6 +27,7 @@ mod flags;
 mod nats;
 mod plan;
 mod read;
+mod tls;
 mod written;
 
 pub use check::{BYTES_MAX, EVENTS_MAX, LINE_LEN_MAX, check, log};
@@ -33,7 +35,7 @@ pub use error::{ConfigError, ConfigErrorKind, Origin};
 pub use expand::Environment;
 pub use flags::Flags;
 pub use plan::{
-    BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan, RetryPlan,
-    SourcePlan,
+    AuthPlan, BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan,
+    RetryPlan, SourcePlan,
 };
 pub use read::{Document, FILE_LEN_MAX};

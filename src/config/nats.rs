@@ -4,12 +4,14 @@ use std::prelude::v1::*;
 use std::time::Duration;
 
 use super::auth;
+use super::context::Context;
 use super::error::ConfigError;
 use super::field::{Desk, Field, MILLIS_MAX};
 use super::flags::Flags;
-use super::plan::{NatsPlan, RetryPlan};
+use super::plan::{AuthPlan, NatsPlan, RetryPlan};
+use super::tls;
 use super::written::{Choice, SinkWritten, Text};
-use crate::connection::{Secret, ServerAddr, ServerList, UserInfo};
+use crate::connection::{Secret, ServerAddr, ServerList};
 use crate::proto::{HeaderBlock, Subject, SubjectBuf, is_token};
 use crate::sink::{Format, IdRule, Template, TemplateKind};
 
@@ -35,7 +37,9 @@ impl Sink<'_> {
     pub(super) fn plan(&self, pipeline: &str) -> Result<NatsPlan, ConfigError> {
         self.refuse_what_is_not_yet()?;
         let (flags, config) = (self.flags, &self.written.config);
-        let (servers, auth) = self.servers()?;
+        let context = self.context()?;
+        let context = context.as_ref();
+        let (servers, auth) = self.servers(context)?;
         let id = match self.desk.file(&key("id"), &config.id)? {
             None => "nats".into(),
             Some(field) => field.name()?,
@@ -45,11 +49,15 @@ impl Sink<'_> {
                 None => pipeline.into(),
                 Some(field) => field.name()?,
             };
-        let inbox_prefix =
-            match self.pick("--inbox-prefix", &flags.inbox_prefix, "inbox_prefix", &config.inbox_prefix)? {
-                None => Subject::new("_INBOX").expect("a subject").to_buf(),
-                Some(field) => prefix(field)?,
-            };
+        let inbox_prefix = match self.over(
+            ("--inbox-prefix", flags.inbox_prefix.as_deref()),
+            (context, "inbox_prefix"),
+            "inbox_prefix",
+            &config.inbox_prefix,
+        )? {
+            None => Subject::new("_INBOX").expect("a subject").to_buf(),
+            Some(field) => prefix(field)?,
+        };
         let send = self.pick("--send-timeout", &flags.send_timeout, "send_timeout_secs", &config.send_timeout_secs)?;
         let batch =
             self.pick("--batch-timeout", &flags.batch_timeout, "batch_timeout_secs", &config.batch_timeout_secs)?;
@@ -63,6 +71,7 @@ impl Sink<'_> {
             id,
             servers,
             auth,
+            tls: tls::choose(self.desk, flags, context, config)?,
             subject: self.subject()?,
             key: self.key()?,
             stream: self.stream()?,
@@ -72,7 +81,7 @@ impl Sink<'_> {
             batch_timeout: seconds(batch, 30)?,
             connect_timeout: seconds(connect, 10)?,
             retry: self.retry()?,
-            js_api_prefix: self.js_api_prefix()?,
+            js_api_prefix: self.js_api_prefix(context)?,
             inbox_prefix,
             connection_name,
         })
@@ -98,9 +107,6 @@ impl Sink<'_> {
             && !required.truth()?
         {
             return Err(required.not_yet("an optional sink"));
-        }
-        if let Some(tls) = &config.tls {
-            return Err(desk.not_yet(&key("tls"), tls.referenced.line(), "TLS"));
         }
         self.delivery()?;
         self.envelope()
@@ -141,10 +147,41 @@ impl Sink<'_> {
         }
     }
 
-    /// The servers and who asks to be let in. The command line goes before the file, the file before the environment.
-    fn servers(&self) -> Result<(Vec<ServerAddr>, Option<UserInfo>), ConfigError> {
+    /// The context that the command line names. The variable stands for it only where nothing else names a server, so that
+    /// its credentials never go to another.
+    fn context(&self) -> Result<Option<Context<'_>>, ConfigError> {
+        let (desk, flags) = (self.desk, self.flags);
+        let name = match &flags.context {
+            Some(name) => Some(Field::flag("--context", name)),
+            None if flags.url.is_some() || self.written.config.url.is_some() => None,
+            None if desk.variable("NATS_URL")?.is_some() => None,
+            None => desk.variable("NATS_CONTEXT")?.filter(|name| !name.text.is_empty()),
+        };
+        name.map(|name| Context::open(desk, &name)).transpose()
+    }
+
+    /// The flag, else the value of the context, else the key of `sinks[0].config`.
+    fn over(
+        &self,
+        flag: (&'static str, Option<&str>),
+        context: (Option<&Context<'_>>, &str),
+        name: &str,
+        written: &Text,
+    ) -> Result<Option<Field>, ConfigError> {
+        if let (None, (Some(context), theirs)) = (flag.1, context)
+            && let Some(field) = context.text(theirs)?
+        {
+            return Ok(Some(field));
+        }
+        self.desk.pick(flag, &key(name), written)
+    }
+
+    /// The servers and who asks to be let in. The command line goes before the context, that before the file, and the file
+    /// before the environment.
+    fn servers(&self, context: Option<&Context<'_>>) -> Result<(Vec<ServerAddr>, AuthPlan), ConfigError> {
         let (desk, flags, config) = (self.desk, self.flags, &self.written.config);
-        let url = match self.desk.pick(("--url", flags.url.as_ref().map(Secret::expose)), &key("url"), &config.url)? {
+        let typed = flags.url.as_ref().map(Secret::expose);
+        let url = match self.over(("--url", typed), (context, "url"), "url", &config.url)? {
             Some(field) => Some(field),
             None => desk.variable("NATS_URL")?,
         };
@@ -152,10 +189,7 @@ impl Sink<'_> {
             return Err(self.missing("url", "no server: give --url, $NATS_URL or sinks[0].config.url"));
         };
         let list = ServerList::parse(&url.text).map_err(|error| url.mistyped(error.to_string()))?;
-        if list.servers.iter().any(|server| server.tls) {
-            return Err(url.not_yet("TLS"));
-        }
-        let auth = auth::choose(desk, flags, config, &url, list.user_info)?;
+        let auth = auth::choose(desk, flags, context, config, &url, list.user_info)?;
         Ok((list.servers, auth))
     }
 
@@ -266,14 +300,16 @@ impl Sink<'_> {
         })
     }
 
-    fn js_api_prefix(&self) -> Result<SubjectBuf, ConfigError> {
+    fn js_api_prefix(&self, context: Option<&Context<'_>>) -> Result<SubjectBuf, ConfigError> {
         let (flags, config) = (self.flags, &self.written.config);
-        let mut domain = self.pick("--js-domain", &flags.js_domain, "js_domain", &config.js_domain)?;
-        let mut api = self.pick("--js-api-prefix", &flags.js_api_prefix, "js_api_prefix", &config.js_api_prefix)?;
-        // The one on the command line overrides the other in the file, too.
+        let typed = ("--js-domain", flags.js_domain.as_deref());
+        let mut domain = self.over(typed, (context, "jetstream_domain"), "js_domain", &config.js_domain)?;
+        let typed = ("--js-api-prefix", flags.js_api_prefix.as_deref());
+        let mut api = self.over(typed, (context, "jetstream_api_prefix"), "js_api_prefix", &config.js_api_prefix)?;
+        // Each overrides the other, too, where that stands lower.
         match (&domain, &api) {
-            (Some(flag), Some(file)) if flag.is_flag() && !file.is_flag() => api = None,
-            (Some(file), Some(flag)) if flag.is_flag() && !file.is_flag() => domain = None,
+            (Some(domain), Some(lower)) if domain.rank() > lower.rank() => api = None,
+            (Some(lower), Some(api)) if api.rank() > lower.rank() => domain = None,
             (Some(_), Some(api)) => return Err(api.invalid("a JetStream domain and an API prefix; give one of them")),
             _ => {}
         }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::prelude::v1::*;
 use std::time::Duration;
 
-use crate::connection::{ServerAddr, UserInfo};
+use crate::connection::{Auth, ServerAddr, TlsOptions, UserInfo};
+use crate::credentials::{CredsFile, Held, Jwt, Nkey};
 use crate::proto::SubjectBuf;
 use crate::sink::{Format, IdRule, Template};
 
@@ -99,7 +100,9 @@ pub struct NatsPlan {
     /// At least one server, none twice.
     pub servers: Vec<ServerAddr>,
     /// Who asks to be let in.
-    pub auth: Option<UserInfo>,
+    pub auth: AuthPlan,
+    /// What is demanded of TLS.
+    pub tls: TlsOptions,
     /// The subject.
     pub subject: Template,
     /// The header `df-key`; left out where the template makes nothing.
@@ -124,6 +127,28 @@ pub struct NatsPlan {
     pub inbox_prefix: SubjectBuf,
     /// The name that the server shows for the connection.
     pub connection_name: String,
+}
+
+/// Who asks to be let in: exactly one method. What is in files is read when it is needed, each time anew.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AuthPlan {
+    /// Nobody in particular.
+    #[default]
+    None,
+    /// A token, or user and password.
+    UserInfo(UserInfo),
+    /// A creds file.
+    CredsFile(PathBuf),
+    /// An nkey, by its seed.
+    Nkey(Held),
+    /// A JWT and the seed of its key.
+    Jwt {
+        /// The JWT.
+        jwt: Held,
+        /// The seed; `None` for a bearer JWT.
+        seed: Option<Held>,
+    },
 }
 
 /// How long and how fast to try again.
@@ -172,4 +197,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl AuthPlan {
+    /// The method as a connection has it. Reads nothing.
+    pub fn auth(&self) -> Auth {
+        match self.clone() {
+            Self::None => Auth::None,
+            Self::UserInfo(user_info) => user_info.into(),
+            Self::CredsFile(path) => Auth::asked(CredsFile::new(path)),
+            Self::Nkey(seed) => Auth::asked(Nkey::new(seed)),
+            Self::Jwt { jwt, seed: Some(seed) } => Auth::asked(Jwt::new(jwt, seed)),
+            Self::Jwt { jwt, seed: None } => Auth::asked(Jwt::bearer(jwt)),
+        }
+    }
 }

@@ -113,16 +113,11 @@ pub(super) struct NatsWritten {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TlsWritten {
-    #[serde(rename = "ca_file")]
-    _ca_file: Text,
-    #[serde(rename = "cert_file")]
-    _cert_file: Text,
-    #[serde(rename = "key_file")]
-    _key_file: Text,
-    #[serde(rename = "first")]
-    _first: Text,
-    #[serde(rename = "server_name")]
-    _server_name: Text,
+    pub(super) ca_file: Text,
+    pub(super) cert_file: Text,
+    pub(super) key_file: Text,
+    pub(super) first: Text,
+    pub(super) server_name: Text,
 }
 
 #[derive(Default, Deserialize)]

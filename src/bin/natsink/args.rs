@@ -26,12 +26,13 @@ pub(crate) enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 64 usage, 65 data or dead letters, 66 input not readable, 69 unavailable, 74 I/O, 75 another writer or \
-another stream, 77 authentication or permission, 78 configuration, 128+N stopped by signal N without a checkpoint.";
+another stream, 77 authentication, permission or TLS, 78 configuration, 128+N stopped by signal N without a checkpoint.";
 
 const EXAMPLE: &str = "\
 Example: natsink run --url nats://127.0.0.1:4222 --stream ORDERS --subject orders.events < events.ndjson
 
-A flag overrides the configuration file. $NATS_URL, $NATS_USER and $NATS_PASSWORD are used where neither says.";
+A flag overrides the context, and that the configuration file. $NATS_URL, $NATS_USER and $NATS_PASSWORD are used where \
+none of them says, $NATS_CONTEXT where nothing else names a server.";
 
 /// The arguments of `natsink run`.
 #[derive(Args, Debug)]
@@ -56,7 +57,7 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
 struct ConnectionArgs {
-    /// Servers: nats://[user:password@|token@]host[:port], separated by commas [env: NATS_URL]
+    /// Servers: nats:// or tls://[user:password@|token@]host[:port], separated by commas [env: NATS_URL]
     #[arg(long, value_name = "URL", value_parser = secret)]
     url: Option<natsink::connection::Secret>,
     /// User [env: NATS_USER]
@@ -68,6 +69,27 @@ struct ConnectionArgs {
     /// Token
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     token: Option<natsink::connection::Secret>,
+    /// Credentials file: a JWT and the seed of its key, as nsc writes them
+    #[arg(long, value_name = "FILE")]
+    creds: Option<PathBuf>,
+    /// File with the seed of an nkey
+    #[arg(long, value_name = "FILE")]
+    nkey: Option<PathBuf>,
+    /// Context of the nats command: its name, or the path of a .json file [env: NATS_CONTEXT]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Certificates to trust instead of the system's, PEM; like every --tls flag it demands TLS
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show to the server, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// TLS from the first byte, for servers with handshake_first
+    #[arg(long)]
+    tls_first: bool,
     /// JetStream domain
     #[arg(long, value_name = "NAME")]
     js_domain: Option<String>,
@@ -200,6 +222,13 @@ impl RunArgs {
             user: connection.user.clone(),
             password: connection.password.clone(),
             token: connection.token.clone(),
+            creds: connection.creds.clone(),
+            nkey: connection.nkey.clone(),
+            context: connection.context.clone(),
+            tls_ca: connection.tls_ca.clone(),
+            tls_cert: connection.tls_cert.clone(),
+            tls_key: connection.tls_key.clone(),
+            tls_first: connection.tls_first,
             js_domain: connection.js_domain.clone(),
             js_api_prefix: connection.js_api_prefix.clone(),
             inbox_prefix: connection.inbox_prefix.clone(),
@@ -250,7 +279,8 @@ mod tests {
                      --pipeline PIPELINE --id ID --key KEY --header H1=1 --header H2=2 --input-id INPUT-ID \
                      --envelope ENVELOPE --delivery DELIVERY --checkpoint CHECKPOINT --from-start \
                      --dead-letter DEAD-LETTER --receipt RECEIPT --user USER --password PASSWORD --token TOKEN \
-                     --js-domain JS-DOMAIN --js-api-prefix JS-API-PREFIX --inbox-prefix INBOX-PREFIX \
+                     --creds CREDS --nkey NKEY --context CONTEXT --tls-ca TLS-CA --tls-cert TLS-CERT \
+                     --tls-key TLS-KEY --tls-first --js-domain JS-DOMAIN --js-api-prefix JS-API-PREFIX --inbox-prefix INBOX-PREFIX \
                      --connection-name CONNECTION-NAME --max-elapsed MAX-ELAPSED --send-timeout SEND-TIMEOUT \
                      --batch-timeout BATCH-TIMEOUT --connect-timeout CONNECT-TIMEOUT --strict-input --log LOG \
                      --log-format LOG-FORMAT --quiet";
@@ -273,6 +303,7 @@ mod tests {
             (flags.envelope, "ENVELOPE"),
             (flags.delivery, "DELIVERY"),
             (flags.user, "USER"),
+            (flags.context, "CONTEXT"),
             (flags.js_domain, "JS-DOMAIN"),
             (flags.js_api_prefix, "JS-API-PREFIX"),
             (flags.inbox_prefix, "INBOX-PREFIX"),
@@ -292,12 +323,17 @@ mod tests {
             (flags.checkpoint, "CHECKPOINT"),
             (flags.dead_letter, "DEAD-LETTER"),
             (flags.receipt, "RECEIPT"),
+            (flags.creds, "CREDS"),
+            (flags.nkey, "NKEY"),
+            (flags.tls_ca, "TLS-CA"),
+            (flags.tls_cert, "TLS-CERT"),
+            (flags.tls_key, "TLS-KEY"),
         ];
         for (found, expected) in paths {
             assert_eq!(found, path(expected));
         }
         assert_eq!(flags.headers, ["H1=1", "H2=2"]);
-        assert!(flags.from_start && flags.strict_input && flags.quiet);
+        assert!(flags.from_start && flags.strict_input && flags.quiet && flags.tls_first);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use natsink::config::{Input as InputPlan, Plan};
-use natsink::connection::{Auth, Backoff, ConnectionOptions};
+use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
 use natsink::io::{
     self, Checkpoint, CheckpointFile, DeadLetterFile, Origin, Segment, SinkPosition, Source, SourceError, SourceOptions,
 };
@@ -20,7 +20,9 @@ use super::verdict;
 pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
     let sink = &plan.sink;
     let mut options = ConnectionOptions::new(sink.servers.clone());
-    options.auth = sink.auth.clone().map(Auth::from).unwrap_or_default();
+    options.auth = sink.auth.auth();
+    options.tls = sink.tls.clone();
+    options.ignore_discovered = true;
     options.name = Some(sink.connection_name.clone());
     options.inbox_prefix = sink.inbox_prefix.as_str().into();
     options.connect_timeout = sink.connect_timeout;
@@ -28,6 +30,13 @@ pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
     options.auth_budget = sink.retry.auth_max;
     options.retry_at_start = true;
     options
+}
+
+/// Tries the files of the credentials once, so that what is wrong with them shows before a server is looked for.
+pub(crate) fn check_credentials(plan: &Plan) -> Result<(), Failure> {
+    let Auth::Asked(authenticator) = plan.sink.auth.auth() else { return Ok(()) };
+    let challenge = Challenge::new(Some("a nonce to try"), &plan.sink.servers[0], false);
+    authenticator.answer(&challenge).map(drop).map_err(|error| verdict::of_credentials(&error))
 }
 
 pub(crate) fn publisher_options(plan: &Plan, saved: Option<&Checkpoint>) -> PublisherOptions {

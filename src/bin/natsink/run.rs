@@ -50,6 +50,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let mut signals = Signals::listen()?;
     receipt.stream = Some(plan.sink.stream.clone());
     // What can be wrong without a server is found before one is looked for.
+    opening::check_credentials(plan)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let mut places = match places(plan, saved.clone(), &mut signals).await? {
@@ -59,6 +60,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     receipt.position = places.first().map_or(0, |(_, start)| start.position);
 
     let client = Client::start(opening::connection_options(plan)).map_err(|reason| verdict::of_close(&reason))?;
+    signals.reconnect(client.clone());
     let publisher = client
         .publisher(opening::publisher_options(plan, saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;

@@ -1,5 +1,6 @@
-//! The signals that a run listens to: two that stop it, and one that asks it to read its credentials again.
+//! The signals that a run listens to: two that stop it, and one that asks it to connect anew.
 
+use natsink::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
@@ -10,6 +11,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    client: Option<Client>,
 }
 
 impl Signals {
@@ -22,7 +24,13 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
+            client: None,
         })
+    }
+
+    /// From now on SIGHUP makes this client connect anew, and so read its credentials and certificates again.
+    pub(crate) fn reconnect(&mut self, client: Client) {
+        self.client = Some(client);
     }
 
     /// The number of the next signal that stops. Dropped, it loses none.
@@ -31,8 +39,13 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return 2,
                 _ = self.terminate.recv() => return 15,
-                // A user, a password and a token stand in the plan; there is no file to read them from again.
-                _ = self.hangup.recv() => log::info("SIGHUP: no credentials come from a file, nothing to read again"),
+                _ = self.hangup.recv() => match &self.client {
+                    Some(client) => {
+                        log::info("SIGHUP: connecting anew, with credentials and certificates read again");
+                        client.reconnect();
+                    }
+                    None => log::info("SIGHUP: nothing is connected yet"),
+                },
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From what went wrong to the exit code and the words for it: what happened, and what to do about it.
 
 use natsink::config::Plan;
-use natsink::connection::{CloseReason, LinkError, TlsError};
+use natsink::connection::{AuthError, CloseReason, LinkError, TlsError};
 use natsink::io::{CheckpointError, DeadLetterError, SourceError};
 use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
 use natsink::sink::{DeadLetter, Reason};
@@ -26,6 +26,7 @@ pub(crate) fn of_publisher(error: &PublisherError, plan: &Plan) -> Failure {
 /// A connection that is over.
 pub(crate) fn of_close(reason: &CloseReason) -> Failure {
     let (code, kind) = match reason {
+        CloseReason::AuthRefused(LinkError::Credentials(error)) => return of_credentials(error),
         CloseReason::AuthRefused(_) => (Code::Permission, "auth"),
         CloseReason::Incompatible(LinkError::Tls(TlsError::Files(_))) => (Code::Config, "tls"),
         CloseReason::Incompatible(LinkError::Tls(_) | LinkError::TlsUnavailable) => (Code::Permission, "tls"),
@@ -33,6 +34,15 @@ pub(crate) fn of_close(reason: &CloseReason) -> Failure {
         _ => (Code::Unavailable, "unavailable"),
     };
     Failure::new(code, kind, reason.to_string())
+}
+
+/// Credentials that are not to be had: ours to mend where a file is at fault, else refused.
+pub(crate) fn of_credentials(error: &AuthError) -> Failure {
+    let code = match error {
+        AuthError::Unreadable { .. } | AuthError::Malformed { .. } => Code::Config,
+        _ => Code::Permission,
+    };
+    Failure::new(code, "credentials", format!("no credentials: {error}"))
 }
 
 fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
