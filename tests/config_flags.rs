@@ -304,7 +304,7 @@ fn what_cannot_be_read_is_usage_and_what_makes_no_sense_is_configuration() {
         ),
         (Flags { max_elapsed: text("-1"), ..simple() }, Usage, "--max-elapsed: \"-1\" is not a whole number"),
         (Flags { format: text("avro"), ..simple() }, Usage, "--format: \"avro\" is none of event, json, lines"),
-        (Flags { log: text("loud"), ..simple() }, Usage, "--log: \"loud\" is none of error, warn, info, debug"),
+        (Flags { log: text("loud"), ..simple() }, Usage, "--log: \"loud\" is none of error, warn, info, debug, trace"),
         (Flags { log_format: text("xml"), ..simple() }, Usage, "--log-format: \"xml\" is neither text nor json"),
         (Flags { headers: vec!["a".into()], ..simple() }, Usage, "--header: \"a\" is not NAME=VALUE"),
         (Flags { headers: vec!["a=1".into(), "a=2".into()], ..simple() }, Usage, "--header: \"a\" is given twice"),
