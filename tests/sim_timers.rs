@@ -484,6 +484,7 @@ fn an_answer_about_the_stream_may_take_longer_than_the_timer_that_asks_again() {
     world.server.api_delay = 7 * SECOND;
     world.enqueue_numbered(publisher, 5);
     assert!(world.settle(8 * SECOND));
-    assert_eq!(world.server.counts().info_questions, 2);
+    // At once, and after 0.5, 1.5 and 3.5 s.
+    assert_eq!(world.server.counts().info_questions, 4);
     stored_once_in_order(&world, publisher);
 }

@@ -13,6 +13,9 @@ use crate::time::Instant;
 
 /// Times nobody answered at the start before JetStream is taken for missing.
 const UNANSWERED_AT_START_MAX: u32 = 3;
+/// How long an answer is waited for before the question is put again; each time twice as long, up to the send timeout.
+/// A question to a server that is just going down, or to a leader that was just lost, is never answered.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// Times a replicated stream is asked again when it seems to end too early: a new leader may lag.
 const LAGGING_MAX: u32 = 5;
 
@@ -27,6 +30,8 @@ pub(crate) struct StreamCheck {
     standing: Standing,
     /// The number of the last question; answers to earlier ones are stale. One asked again keeps its number.
     asked: u64,
+    /// How often the last question was put.
+    times_put: u32,
     /// The highest sequence acknowledged to us when the last question was asked: an ack may overtake the answer.
     acked_when_asked: u64,
     /// Questions in a row that led nowhere.
@@ -64,6 +69,7 @@ impl StreamCheck {
             last_captured: String::new(),
             standing: Standing::Down,
             asked: 0,
+            times_put: 0,
             acked_when_asked: 0,
             fruitless: 0,
             lagging: 0,
@@ -137,6 +143,7 @@ impl StreamCheck {
         match self.standing {
             Standing::Due { at } if at <= now => {
                 self.asked += 1;
+                self.times_put = 0;
                 self.acked_when_asked = acked_seq;
                 self.standing = Standing::Waiting;
             }
@@ -152,7 +159,9 @@ impl StreamCheck {
         if let Ok(reply) = Subject::new(&reply) {
             outbox.write(|out| encode::publish(out, subject, Some(reply), None, b""));
         }
-        self.standing = Standing::Asked { deadline: now + self.answer_timeout };
+        let patience = ANSWER_PATIENCE * 2u32.saturating_pow(self.times_put.min(16));
+        self.times_put = self.times_put.saturating_add(1);
+        self.standing = Standing::Asked { deadline: now + patience.min(self.answer_timeout) };
     }
 
     /// The end of the reply subject of the last question.
