@@ -111,6 +111,8 @@ pub mod io;
 
 #[cfg(feature = "nkeys")]
 pub use driver::credentials;
+#[cfg(feature = "tls")]
+pub use driver::tls;
 #[cfg(feature = "tokio")]
 pub use driver::{Ack, Client, Publisher, connect};
 

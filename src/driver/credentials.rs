@@ -35,15 +35,13 @@
 //! ```
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
 
 use nkeys::KeyPair;
 use nkeys::error::ErrorKind;
-use zeroize::Zeroizing;
 
+use super::small_file;
 use crate::connection::{AuthError, Authenticator, CREDS_LEN_MAX, Challenge, Credentials, Creds, CredsError, Secret};
 
 /// Where a seed or a JWT is kept: a file, read anew each time, or memory.
@@ -232,19 +230,8 @@ impl Key {
 
 /// Reads a file into what it means; the bytes are overwritten when that is done.
 fn parsed<T>(path: &Path, parse: fn(&[u8]) -> Result<T, CredsError>) -> Result<T, AuthError> {
-    let unreadable = |words: String| AuthError::Unreadable { what: shown(path), words };
-    // A pipe gives its content once and would keep the next connection waiting for ever.
-    let found = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !found.is_file() {
-        return Err(unreadable("not a file that can be read again for each connection".into()));
-    }
-    let len_max = CREDS_LEN_MAX as u64 + 1;
-    // All the room at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(found.len().min(len_max)).unwrap_or(CREDS_LEN_MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
-    File::open(path)
-        .and_then(|file| file.take(len_max).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(error.to_string()))?;
+    let bytes =
+        small_file::read(path, CREDS_LEN_MAX).map_err(|words| AuthError::Unreadable { what: shown(path), words })?;
     parse(&bytes).map_err(|error| malformed(shown(path), error.reason()))
 }
 

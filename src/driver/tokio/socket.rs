@@ -1,17 +1,26 @@
-//! Dialling, and the socket that comes of it. TLS will stand here.
+//! Dialling, and the socket that comes of it: clear, or under TLS.
 
+#[cfg(feature = "tls")]
+use std::boxed::Box;
 use std::format;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::string::{String, ToString};
+use std::string::String;
 use std::task::{Context, Poll};
 use std::vec::Vec;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+#[cfg(feature = "tls")]
+use tokio_rustls::client::TlsStream;
 
-use crate::connection::{LinkError, ServerAddr, TlsError, TlsOptions, Transmit};
+#[cfg(not(feature = "tls"))]
+use crate::connection::TlsError;
+use crate::connection::{LinkError, ServerAddr, TlsOptions, Transmit};
+use crate::driver::broken;
+#[cfg(feature = "tls")]
+use crate::driver::tls;
 
 /// Slices handed to one write.
 const SLICES: usize = 32;
@@ -19,7 +28,11 @@ const SLICES: usize = 32;
 const ADDRESSES_MAX: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Socket(TcpStream);
+pub(super) enum Socket {
+    Clear(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
 impl Socket {
     /// Looks the host up and dials its addresses, the one numbered `turn` modulo their count first.
@@ -40,7 +53,7 @@ impl Socket {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Self(stream));
+                    return Ok(Self::Clear(stream));
                 }
                 Err(error) => refused = error,
             }
@@ -49,6 +62,16 @@ impl Socket {
     }
 
     /// Shakes hands over this socket.
+    #[cfg(feature = "tls")]
+    pub(super) async fn secure(self, options: TlsOptions, server_name: String) -> Result<Self, LinkError> {
+        let Self::Clear(stream) = self else {
+            return Err(LinkError::OutOfPlace("a second TLS handshake"));
+        };
+        Ok(Self::Tls(Box::new(tls::handshake(stream, options, server_name).await?)))
+    }
+
+    /// Shakes hands over this socket.
+    #[cfg(not(feature = "tls"))]
     pub(super) async fn secure(self, _options: TlsOptions, _server_name: String) -> Result<Self, LinkError> {
         Err(LinkError::Tls(TlsError::NotBuilt))
     }
@@ -56,13 +79,18 @@ impl Socket {
     /// Reads once. `Ok(0)` is the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, LinkError>> {
         let mut buf = ReadBuf::new(buf);
-        Pin::new(&mut self.0).poll_read(cx, &mut buf).map(|read| match read {
+        let read = match self {
+            Self::Clear(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+        };
+        read.map(|read| match read {
             Ok(()) => Ok(buf.filled().len()),
-            Err(error) => Err(broken(error)),
+            Err(error) => Err(self.broken(&error)),
         })
     }
 
-    /// Writes once, and notes in `transmit` what was taken.
+    /// Writes once, and notes in `transmit` what was taken. TLS may keep some of it until [`Socket::poll_flush`].
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,30 +98,47 @@ impl Socket {
     ) -> Poll<Result<usize, LinkError>> {
         let mut slices = [&[][..]; SLICES];
         let filled = transmit.slices(&mut slices);
-        let written = match filled {
-            1 => Pin::new(&mut self.0).poll_write(cx, slices[0]),
-            _ => {
-                let slices = slices.map(IoSlice::new);
-                Pin::new(&mut self.0).poll_write_vectored(cx, &slices[..filled])
-            }
+        let written = match self {
+            Self::Clear(stream) => write(stream, cx, &slices[..filled]),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => write(stream, cx, &slices[..filled]),
         };
         written.map(|written| match written {
             Ok(len) => {
                 transmit.advance(len);
                 Ok(len)
             }
-            Err(error) => Err(broken(error)),
+            Err(error) => Err(self.broken(&error)),
         })
+    }
+
+    /// Writes what TLS has taken and not yet written: the rest of a record, or its own answers. Done at once otherwise.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let flushed = match self {
+            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        flushed.map_err(|error| self.broken(&error))
+    }
+
+    fn broken(&self, error: &io::Error) -> LinkError {
+        match self {
+            Self::Clear(_) => broken::link_error(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => tls::link_error(error),
+        }
     }
 }
 
-/// A peer that is gone is gone, whether it said so with FIN or with RST.
-fn broken(error: io::Error) -> LinkError {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            LinkError::Closed { hint: None }
+fn write(stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>, slices: &[&[u8]]) -> Poll<io::Result<usize>> {
+    match slices {
+        [slice] => Pin::new(stream).poll_write(cx, slice),
+        _ => {
+            let mut filled = [IoSlice::new(&[]); SLICES];
+            filled.iter_mut().zip(slices).for_each(|(to, slice)| *to = IoSlice::new(slice));
+            Pin::new(stream).poll_write_vectored(cx, &filled[..slices.len()])
         }
-        _ => LinkError::Transport(error.to_string()),
     }
 }
 
@@ -108,7 +153,8 @@ mod tests {
         let open = TcpListener::bind("127.0.0.1:0").unwrap();
         let open_at = open.local_addr().unwrap();
         let socket = Socket::connect(&[closed, open_at]).await.unwrap();
-        assert_eq!(socket.0.peer_addr().unwrap(), open_at);
+        let Socket::Clear(stream) = socket else { panic!("nobody shook hands") };
+        assert_eq!(stream.peer_addr().unwrap(), open_at);
         let refused = Socket::connect(&[closed, closed]).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(Socket::connect(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -153,7 +153,9 @@ impl Driver {
         if self.transmit.is_empty() {
             let now = self.shared.now();
             if !self.shared.lock().poll_transmit(*epoch, &mut self.transmit, now) {
-                return false;
+                let Poll::Ready(Err(cause)) = socket.poll_flush(cx) else { return false };
+                self.write_error = Some(cause);
+                return true;
             }
         }
         match socket.poll_write(cx, &mut self.transmit) {
@@ -255,8 +257,9 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
         for _ in 0..TURNS_MAX {
-            let mut moved = driver.poll_actions();
-            moved |= driver.poll_dial(cx);
+            // Nothing is read from a new socket before its action is done: it may be the handshake.
+            let mut moved = driver.poll_dial(cx);
+            moved |= driver.poll_actions();
             moved |= driver.poll_asking(cx);
             moved |= driver.poll_read(cx);
             moved |= driver.poll_write(cx);
