@@ -245,7 +245,7 @@ fn a_context_is_found_by_its_name_or_its_path() {
         assert!(error.starts_with("--context: a context"), "{name:?}: {error}");
     }
     let absent = host(&home, "/absent/it.json").expect_err("no such file");
-    assert_eq!(absent.to_string(), "--context: no context /absent/it.json: there is no such file");
+    assert!(absent.to_string().starts_with("--context: no context /absent/it.json: "), "{absent}");
     let absent = host(&home, "absent").expect_err("no such context");
     let start = format!("--context: no context {}: ", home.path("absent").display());
     assert!(absent.to_string().starts_with(&start), "{absent}");
