@@ -32,10 +32,15 @@ pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
     options
 }
 
-/// Tries the files of the credentials once, so that what is wrong with them shows before a server is looked for.
-pub(crate) fn check_credentials(plan: &Plan) -> Result<(), Failure> {
-    let Auth::Asked(authenticator) = plan.sink.auth.auth() else { return Ok(()) };
-    let challenge = Challenge::new(Some("a nonce to try"), &plan.sink.servers[0], false);
+/// Tries the files of TLS and of the credentials once, so that what is wrong with them shows before a server is looked
+/// for.
+pub(crate) fn check_secrets(plan: &Plan) -> Result<(), Failure> {
+    let sink = &plan.sink;
+    if sink.tls.is_demanded() || sink.servers.iter().any(|server| server.tls) {
+        natsink::tls::check(&sink.tls).map_err(|error| verdict::of_tls_files(&error))?;
+    }
+    let Auth::Asked(authenticator) = sink.auth.auth() else { return Ok(()) };
+    let challenge = Challenge::new(Some("a nonce to try"), &sink.servers[0], false);
     authenticator.answer(&challenge).map(drop).map_err(|error| verdict::of_credentials(&error))
 }
 

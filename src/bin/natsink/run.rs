@@ -50,7 +50,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let mut signals = Signals::listen()?;
     receipt.stream = Some(plan.sink.stream.clone());
     // What can be wrong without a server is found before one is looked for.
-    opening::check_credentials(plan)?;
+    opening::check_secrets(plan)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let mut places = match places(plan, saved.clone(), &mut signals).await? {

@@ -28,12 +28,17 @@ pub(crate) fn of_close(reason: &CloseReason) -> Failure {
     let (code, kind) = match reason {
         CloseReason::AuthRefused(LinkError::Credentials(error)) => return of_credentials(error),
         CloseReason::AuthRefused(_) => (Code::Permission, "auth"),
-        CloseReason::Incompatible(LinkError::Tls(TlsError::Files(_))) => (Code::Config, "tls"),
+        CloseReason::Incompatible(LinkError::Tls(error @ TlsError::Files(_))) => return of_tls_files(error),
         CloseReason::Incompatible(LinkError::Tls(_) | LinkError::TlsUnavailable) => (Code::Permission, "tls"),
         CloseReason::Incompatible(_) => (Code::Config, "incompatible"),
         _ => (Code::Unavailable, "unavailable"),
     };
     Failure::new(code, kind, reason.to_string())
+}
+
+/// Certificates, or a key, that are no good.
+pub(crate) fn of_tls_files(error: &TlsError) -> Failure {
+    Failure::new(Code::Config, "tls", format!("no TLS: {error}"))
 }
 
 /// Credentials that are not to be had: ours to mend where a file is at fault, else refused.
