@@ -33,7 +33,9 @@ fn what_is_typed_wrong_is_told_before_anything_is_opened() {
     for (args, kind, words) in [
         (&["--delivery", "strict"][..], "not_in_this_version", "not in this version"),
         (&["--envelope", "debezium"], "not_in_this_version", "not in this version"),
-        (&["--url", "tls://localhost"], "not_in_this_version", "not in this version"),
+        (&["--tls-cert", "c"], "configuration", "without its key"),
+        (&["--creds", "c", "--nkey", "n"], "configuration", "give one"),
+        (&["--context", "../c"], "configuration", "by its name"),
         (&["--delivery", "sometimes"], "configuration", "sometimes"),
         (&["--subject", "orders.*"], "configuration", "a wildcard"),
         (&["--subject", "orders. x"], "configuration", "white space"),
@@ -261,7 +263,7 @@ fn what_is_no_server_for_us_is_told() {
     let old = run("INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n");
     old.fails(78, "incompatible", &["does not support headers"]);
     let tls = run("INFO {\"server_id\":\"x\",\"headers\":true,\"max_payload\":1048576,\"tls_required\":true}\r\n");
-    tls.fails(77, "tls", &["TLS"]);
+    tls.fails(69, "unavailable", &["no server within 1 s"]);
     let full = run("INFO {\"headers\":true,\"max_payload\":1048576}\r\n-ERR 'maximum connections exceeded'\r\n");
     full.fails(69, "unavailable", &["maximum connections exceeded"]);
     for ended in [silent, old, tls, full] {
