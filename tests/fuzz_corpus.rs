@@ -11,11 +11,12 @@ use natsink::{proto, sim};
 type Property = fn(&[u8]);
 
 /// Every target in `fuzz/fuzz_targets`, and what it calls.
-const TARGETS: [(&str, Property); 4] = [
+const TARGETS: [(&str, Property); 5] = [
     ("parse_any", proto::properties::parse_any),
     ("parse_split", proto::properties::parse_split),
     ("parse_naive", proto::properties::parse_naive),
     ("ledger_model", sim::properties::ledger_model),
+    ("link_any", sim::hostile::link_any),
 ];
 
 fn fuzz_folder() -> PathBuf {

@@ -7,6 +7,7 @@ mod choices;
 mod draft;
 mod driving;
 mod fault;
+pub mod hostile;
 mod link;
 mod peer;
 pub mod properties;
