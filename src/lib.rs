@@ -114,7 +114,7 @@ pub use driver::credentials;
 #[cfg(feature = "tls")]
 pub use driver::tls;
 #[cfg(feature = "tokio")]
-pub use driver::{Ack, Client, Publisher, connect};
+pub use driver::{Ack, Client, Publisher, Subscription, connect};
 
 #[cfg(feature = "sim")]
 #[doc(hidden)]

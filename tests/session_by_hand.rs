@@ -254,11 +254,11 @@ fn nothing_is_published_over_which_the_server_would_close_the_link() {
     let (mut hand, _) = verified(stream());
     let long = "x".repeat(4000);
     let (short, long) = (Subject::new("a").unwrap(), Subject::new(&long).unwrap());
-    assert!(hand.session.publish(short, Some(short), &[b'x'; 1 << 20]));
+    assert!(hand.session.publish(None, short, Some(short), None, &[b'x'; 1 << 20]).is_ok());
     assert_eq!(hand.written().len(), 1);
-    assert!(!hand.session.publish(short, None, &[b'x'; (1 << 20) + 1]));
-    assert!(hand.session.publish(long, Some(short), b""));
-    assert!(!hand.session.publish(long, Some(long), b""));
+    assert!(hand.session.publish(None, short, None, None, &[b'x'; (1 << 20) + 1]).is_err());
+    assert!(hand.session.publish(None, long, Some(short), None, b"").is_ok());
+    assert!(hand.session.publish(None, long, Some(long), None, b"").is_err());
     assert_eq!(hand.written().len(), 1);
 }
 

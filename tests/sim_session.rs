@@ -12,7 +12,7 @@ use natsink::connection::{Action, Epoch, LinkError, ServerAddr, Sid, Transmit};
 use natsink::jetstream::{AckSlot, Message, Outcome, PublisherOptions, SubmitError};
 use natsink::proto::{MsgId, Pattern, Subject};
 use natsink::rng::Entropy;
-use natsink::session::{PublisherId, Session, SessionError};
+use natsink::session::{PublisherId, Session, SessionError, SubscriptionLimits};
 use natsink::sim::{Cut, Direction, Draft, Fault, Pace, Server, Stream, World, checks, scenes};
 use natsink::time::Instant;
 
@@ -50,7 +50,8 @@ fn two_publishers_and_a_subscription_share_a_link_that_breaks() {
     (world.up, world.down) = (pace, pace);
     let orders = world.add_publisher(PublisherOptions::stream("ORD"));
     let payments = world.add_publisher(PublisherOptions::stream("PAY"));
-    let news = world.session.subscribe(pattern("news.*"), None, 1000).expect("an open session");
+    let news =
+        world.session.subscribe(pattern("news.*"), None, SubscriptionLimits::messages(1000)).expect("an open session");
     for number in 0..60 {
         world.enqueue(orders, draft("ord", number));
         world.enqueue(payments, draft("pay", number));
@@ -79,8 +80,10 @@ fn two_publishers_and_a_subscription_share_a_link_that_breaks() {
 #[test]
 fn a_subscription_that_ends_is_not_made_again_on_the_next_link() {
     let (mut world, _) = scenes::plain(1);
-    let kept = world.session.subscribe(pattern("news.*"), None, 10).expect("an open session");
-    let ended = world.session.subscribe(pattern("gossip.*"), None, 10).expect("an open session");
+    let kept =
+        world.session.subscribe(pattern("news.*"), None, SubscriptionLimits::messages(10)).expect("an open session");
+    let ended =
+        world.session.subscribe(pattern("gossip.*"), None, SubscriptionLimits::messages(10)).expect("an open session");
     world.run(SECOND);
     world.session.unsubscribe(ended);
     world.run(SECOND);
@@ -101,7 +104,8 @@ fn a_subscription_that_ends_is_not_made_again_on_the_next_link() {
 #[test]
 fn a_slow_reader_of_a_subscription_costs_no_more_than_its_limit() {
     let (mut world, publisher) = scenes::plain(1);
-    let news = world.session.subscribe(pattern("news.*"), None, 10).expect("an open session");
+    let news =
+        world.session.subscribe(pattern("news.*"), None, SubscriptionLimits::messages(10)).expect("an open session");
     world.run(SECOND);
     for number in 0..100 {
         world.server.publish("news.1", format!("{number}").as_bytes());
@@ -322,7 +326,8 @@ fn the_same_machines_run_under_a_loop_that_blocks() {
         let options = PublisherOptions::stream(stream);
         (root, driver.session.add_publisher(options, Instant::ZERO).expect("an open session"))
     });
-    let news = driver.session.subscribe(pattern("news.*"), None, 10).expect("an open session");
+    let news =
+        driver.session.subscribe(pattern("news.*"), None, SubscriptionLimits::messages(10)).expect("an open session");
     let (mut numbers, mut outcomes) = ([0; 2], Vec::new());
     while outcomes.len() < 120 {
         assert!(driver.started.elapsed() < 30 * SECOND, "{} outcomes", outcomes.len());
@@ -343,7 +348,12 @@ fn the_same_machines_run_under_a_loop_that_blocks() {
     assert_eq!(driver.session.statistics().connects, 2, "the first link broke");
     server.lock().expect("no panic").publish("news.1", b"news");
     while received(&mut driver.session, news).is_empty() {
-        assert!(driver.session.publish(Subject::new("any.body").expect("a subject"), None, b"out there"));
+        assert!(
+            driver
+                .session
+                .publish(None, Subject::new("any.body").expect("a subject"), None, None, b"out there")
+                .is_ok()
+        );
         driver.turn();
         assert!(driver.started.elapsed() < 30 * SECOND, "no news");
     }

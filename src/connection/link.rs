@@ -25,8 +25,8 @@ pub(crate) struct Link {
     pub(crate) inbox: Inbox,
     pub(crate) parser: Parser,
     pub(crate) outbox: Outbox,
-    /// What each PING that is still unanswered was for, oldest first.
-    pings: VecDeque<Ping>,
+    /// What each PING that is still unanswered was for, oldest first, and how much was pushed when it was.
+    pings: VecDeque<(Ping, u64)>,
     /// PINGs of the server that the outbox had no room to answer yet.
     pongs_owed: usize,
     /// Signs of life asked for since the peer last showed one.
@@ -69,8 +69,9 @@ enum Ping {
 pub(crate) enum Pong {
     Greeting,
     Caller(u64),
-    /// A sign of life, or an answer to nothing.
-    Other,
+    SignOfLife,
+    /// An answer to nothing.
+    Unasked,
 }
 
 impl Link {
@@ -133,12 +134,18 @@ impl Link {
         }
     }
 
-    /// The oldest unanswered PING is answered. A PONG to no PING answers no later one.
+    /// The oldest unanswered PING is answered. A PONG that came before its PING was carried off answers nothing, and no
+    /// later PING.
     pub(crate) fn take_pong(&mut self) -> Pong {
+        let carried_off = self.outbox.pushed() - self.outbox.len() as u64;
+        if self.pings.front().is_none_or(|(_, pushed)| *pushed > carried_off) {
+            return Pong::Unasked;
+        }
         match self.pings.pop_front() {
-            Some(Ping::Greeting) => Pong::Greeting,
-            Some(Ping::Caller(number)) => Pong::Caller(number),
-            Some(Ping::SignOfLife) | None => Pong::Other,
+            Some((Ping::Greeting, _)) => Pong::Greeting,
+            Some((Ping::Caller(number), _)) => Pong::Caller(number),
+            Some((Ping::SignOfLife, _)) => Pong::SignOfLife,
+            None => Pong::Unasked,
         }
     }
 
@@ -191,6 +198,6 @@ impl Link {
 
     fn ping(&mut self, ping: Ping) {
         self.outbox.write(encode::ping);
-        self.pings.push_back(ping);
+        self.pings.push_back((ping, self.outbox.pushed()));
     }
 }

@@ -8,12 +8,12 @@ use core::time::Duration;
 
 use super::link::{Link, Phase};
 use super::servers::Servers;
-use super::subscriptions::{Sid, Subscriptions};
+use super::subscriptions::Subscriptions;
 use super::{
     Action, Auth, AuthError, Authenticator, CloseReason, ConnectionOptions, Credentials, Delivery, Epoch, Event,
     LinkError, Outbox, ServerAddr, TlsOptions, Transmit,
 };
-use crate::proto::{Pattern, ServerError, ServerInfo, Subject, SubjectBuf, encode};
+use crate::proto::{ServerError, ServerInfo};
 use crate::rng::Entropy;
 use crate::time::Instant;
 
@@ -86,7 +86,7 @@ pub struct Statistics {
     pub connects: u64,
     /// Dials that came to nothing.
     pub dials_failed: u64,
-    /// Messages for subscriptions that are gone.
+    /// Messages for subscriptions that are gone, and PONGs to no PING.
     pub strays: u64,
 }
 
@@ -292,39 +292,6 @@ impl Connection {
 
     // Commands.
 
-    /// Subscribes, now and on every later link. `None` when there are too many subscriptions.
-    pub fn subscribe(&mut self, subject: Pattern, queue: Option<SubjectBuf>) -> Option<Sid> {
-        if self.subscriptions.len() >= self.options.limits.subscriptions_max {
-            return None;
-        }
-        let sid = self.subscriptions.add(subject, queue);
-        if let State::Linked(link) = &mut self.state
-            && link.is_up()
-        {
-            link.outbox.write(|out| self.subscriptions.encode(sid, out));
-        }
-        Some(sid)
-    }
-
-    /// Ends a subscription. What is still on its way is dropped.
-    pub fn unsubscribe(&mut self, sid: Sid) {
-        if self.subscriptions.remove(sid)
-            && let State::Linked(link) = &mut self.state
-            && link.is_up()
-        {
-            link.outbox.write(|out| encode::unsub(out, sid.0, None));
-        }
-    }
-
-    /// Sends a PING whose PONG will tell, by this number, that the server has seen all that was written before.
-    /// `false` when there is no link, or too many PINGs are unanswered.
-    pub fn ping(&mut self, number: u64) -> bool {
-        match &mut self.state {
-            State::Linked(link) if link.is_up() => link.ping_caller(number, self.options.limits.pings_max),
-            _ => false,
-        }
-    }
-
     /// Where machines write what they publish; `None` while there is no link.
     pub fn outbox(&mut self) -> Option<&mut Outbox> {
         match &mut self.state {
@@ -350,21 +317,6 @@ impl Connection {
             self.actions.push_back(Action::Hangup(link.epoch));
         }
         self.events.push_back(Owned::Closed(reason));
-    }
-
-    /// Publishes without waiting for anything: at most once. `false` when there is no link or no room, or when the
-    /// server would close the link over a payload or subjects so long.
-    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
-        let line_len = encode::publish_line_len(subject, reply, None, payload.len());
-        let is_too_long = line_len > encode::CONTROL_LINE_MAX
-            || self.info.as_ref().is_some_and(|info| payload.len() > info.max_payload);
-        match self.outbox() {
-            Some(outbox) if outbox.has_room() && !is_too_long => {
-                outbox.write(|out| encode::publish(out, subject, reply, None, payload));
-                true
-            }
-            _ => false,
-        }
     }
 
     // Getters.
@@ -474,6 +426,7 @@ impl Connection {
     fn lose(&mut self, cause: LinkError, now: Instant) {
         let State::Linked(link) = mem::replace(&mut self.state, State::Resting) else { return };
         let at_start = self.statistics.connects == 0;
+        self.subscriptions.link_lost();
         match link.phase {
             Phase::Up { since } => {
                 if now.since(since) >= SETTLED_AFTER {

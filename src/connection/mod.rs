@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod core_nats;
 mod creds;
 mod error;
 mod event;
@@ -20,6 +21,7 @@ mod tls;
 
 pub use address::{AddressError, HOST_LEN_MAX, PORT_DEFAULT, SERVERS_MAX, ServerAddr, ServerList, ServerUrl, UserInfo};
 pub use auth::{Auth, AuthError, Authenticator, Challenge, Credentials};
+pub use core_nats::PublishError;
 pub use creds::{CREDS_LEN_MAX, Creds, CredsError};
 pub use error::{CloseReason, LinkError};
 pub use event::{Action, Delivery, Epoch, Event};

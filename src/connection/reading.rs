@@ -7,9 +7,10 @@ use crate::proto::{Connect, Frame, FrameOp, ServerError, ServerInfo, encode};
 use crate::time::Instant;
 
 impl Connection {
+    /// Whether this is a message for a live subscription. It is counted as that, so each frame is asked about once.
     pub(super) fn is_delivery(&mut self, frame: &Frame) -> bool {
         let (FrameOp::Msg { sid, .. } | FrameOp::HMsg { sid, .. }) = frame.op else { return false };
-        let ours = self.is_up() && self.subscriptions.contains(Sid(sid));
+        let ours = self.is_up() && self.subscriptions.receive(Sid(sid));
         if ours {
             self.statistics.messages_in += 1;
         }
@@ -46,7 +47,8 @@ impl Connection {
             (FrameOp::Pong, _) => match link.take_pong() {
                 Pong::Greeting => self.come_up(),
                 Pong::Caller(number) => self.events.push_back(Owned::Pong(number)),
-                Pong::Other => {}
+                Pong::SignOfLife => {}
+                Pong::Unasked => self.statistics.strays += 1,
             },
             (FrameOp::Ok, _) => {}
             (FrameOp::Msg { .. } | FrameOp::HMsg { .. }, _) => self.statistics.strays += 1,

@@ -14,6 +14,6 @@ pub mod tls;
 mod tokio;
 
 #[cfg(feature = "tokio")]
-pub use self::handles::{Ack, Client, Publisher};
+pub use self::handles::{Ack, Client, Publisher, Subscription};
 #[cfg(feature = "tokio")]
 pub use self::tokio::connect;

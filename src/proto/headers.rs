@@ -23,6 +23,7 @@ pub struct HeaderBlock {
 /// (no colon, no name) is skipped, values are bytes as they came.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'a> {
+    block: &'a [u8],
     /// What follows the version on its line.
     first_line: &'a [u8],
     /// The lines after it, the blank one included.
@@ -87,6 +88,11 @@ impl HeaderBlock {
         self.lines.as_bytes()
     }
 
+    /// How long the whole block is, version line and blank line included.
+    pub fn encoded_len(&self) -> usize {
+        FRAME_LEN + self.lines.len()
+    }
+
     /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lines.split_terminator("\r\n").filter_map(|line| line.split_once(": "))
@@ -108,7 +114,12 @@ impl<'a> Headers<'a> {
         if first_line.first().is_some_and(|byte| !is_blank(*byte)) {
             return Err(HeaderError::NoVersion);
         }
-        Ok(Self { first_line: trim_start(first_line), lines })
+        Ok(Self { block, first_line: trim_start(first_line), lines })
+    }
+
+    /// The whole block, as it came.
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.block
     }
 
     /// The status of a message that the server (or anyone: trust it on your own inbox only) made: 100 to 999.

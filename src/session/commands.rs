@@ -1,26 +1,29 @@
 //! What handles ask of a session: publishers and subscriptions made and ended, messages taken, outcomes given.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::Waker;
 
 use super::SessionError;
+use super::line::Ticket;
 use super::machine::{PublisherId, Session};
-use super::seat::{Seat, Ticket};
-use super::subscriber::{Received, Subscriber};
-use crate::connection::{CloseReason, LinkError, Sid};
+use super::seat::Seat;
+use crate::connection::{CloseReason, LinkError};
 use crate::jetstream::{AckSlot, Message, Outcome, Publisher, PublisherOptions, SubmitError};
-use crate::proto::{Pattern, Subject, SubjectBuf, is_token};
+use crate::proto::{Pattern, Subject, is_token};
 use crate::time::Instant;
 
 impl Session {
     /// Adds a publisher.
     ///
     /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows, or a name in the options is none.
+    /// When the connection is over or drains, or has as many subscriptions as its limit allows, or a name in the options
+    /// is none.
     pub fn add_publisher(&mut self, options: PublisherOptions, now: Instant) -> Result<PublisherId, SessionError> {
         self.check_open()?;
+        if self.is_draining() {
+            return Err(SessionError::Draining);
+        }
         if options.stream.as_ref().is_some_and(|stream| !is_token(stream)) {
             return Err(SessionError::StreamName);
         }
@@ -68,7 +71,8 @@ impl Session {
     /// queue, if it has one.
     ///
     /// # Errors
-    /// See [`SubmitError`]; nothing was sent then. `Full` also while others wait in the queue.
+    /// See [`SubmitError`]; nothing was sent then. `Full` also while others wait in the queue, `Closed` also once a drain
+    /// takes nothing new.
     pub fn submit(
         &mut self,
         id: PublisherId,
@@ -115,7 +119,7 @@ impl Session {
 
     /// Whether a message would be taken from this place in the line: a small one, or the one last refused for its size.
     pub fn has_room(&self, id: PublisherId, ticket: Option<Ticket>) -> bool {
-        self.seats.get(&id).is_none_or(|seat| seat.has_room(ticket))
+        self.is_sealed() || self.seats.get(&id).is_none_or(|seat| seat.has_room(ticket))
     }
 
     /// Moves all tagged outcomes that are there into `into`, and says how many; where there are none, wakes the
@@ -149,61 +153,6 @@ impl Session {
         if let Some(seat) = self.seats.get_mut(&id) {
             seat.await_settled(waker);
         }
-    }
-
-    /// Subscribes. Of the messages that wait for their reader at most `waiting_max` are kept; more are counted.
-    ///
-    /// # Errors
-    /// When the connection is over, or has as many subscriptions as its limit allows.
-    pub fn subscribe(
-        &mut self,
-        subject: Pattern,
-        queue: Option<SubjectBuf>,
-        waiting_max: usize,
-    ) -> Result<Sid, SessionError> {
-        self.check_open()?;
-        let sid = self.connection.subscribe(subject, queue).ok_or(SessionError::TooManySubscriptions)?;
-        self.subscribers.insert(sid, Subscriber::new(waiting_max));
-        self.wake_driver();
-        Ok(sid)
-    }
-
-    /// Subscribes to an inbox for one answer, and gives its subject.
-    ///
-    /// # Errors
-    /// As for [`Session::subscribe`].
-    pub fn add_inbox(&mut self) -> Result<(Sid, String), SessionError> {
-        self.inboxes_made += 1;
-        let subject = format!("{}{}", self.connection.inbox_root(), self.inboxes_made);
-        let pattern = Pattern::new(subject.as_str()).map_err(SessionError::InboxPrefix)?;
-        Ok((self.subscribe(pattern, None, 1)?, subject))
-    }
-
-    /// Ends a subscription, and drops what waits for its reader.
-    pub fn unsubscribe(&mut self, sid: Sid) {
-        self.connection.unsubscribe(sid);
-        self.subscribers.remove(&sid);
-        self.wake_driver();
-    }
-
-    /// The next message of a subscription, or none yet, and then the waker is woken when there is one.
-    pub fn next_received(&mut self, sid: Sid, waker: &Waker) -> Option<Received> {
-        self.subscribers.get_mut(&sid)?.next(waker)
-    }
-
-    /// Messages that a slow reader has missed.
-    pub fn dropped(&self, sid: Sid) -> u64 {
-        self.subscribers.get(&sid).map_or(0, Subscriber::dropped)
-    }
-
-    /// Publishes to core NATS: at most once. `false` when there is no link or no room, or when the server would close the
-    /// link over a payload or subjects so long.
-    pub fn publish(&mut self, subject: Subject<'_>, reply: Option<Subject<'_>>, payload: &[u8]) -> bool {
-        let written = self.connection.publish(subject, reply, payload);
-        if written {
-            self.wake_driver();
-        }
-        written
     }
 
     /// Makes a new link, once what was written to the present one is answered, a few seconds at most. Credentials and TLS

@@ -8,8 +8,11 @@ use alloc::vec::Vec;
 use core::task::Waker;
 use core::time::Duration;
 
+use super::drain::Drain;
+use super::flush::{FlushError, Flushes};
+use super::line::Line;
 use super::seat::Seat;
-use super::subscriber::Subscriber;
+use super::subscriber::{Subscriber, SubscriptionEnd};
 use super::{LinkNotice, LinkState, SessionError};
 use crate::connection::{
     Action, AuthError, Authenticator, CloseReason, Connection, ConnectionOptions, Credentials, Epoch, Event, LinkError,
@@ -39,13 +42,21 @@ pub struct Session {
     pub(super) subscribers: BTreeMap<Sid, Subscriber>,
     pub(super) inboxes_made: u32,
     pub(super) run: u64,
-    pub(super) notices: VecDeque<LinkNotice>,
+    pub(super) flushes: Flushes,
+    /// Who waits for room to publish to core NATS.
+    pub(super) line: Line,
+    pub(super) drain: Option<Drain>,
+    notices: VecDeque<LinkNotice>,
+    /// Notices dropped before the oldest one kept.
+    missed: u64,
+    /// The latest moment told.
+    pub(super) now: Instant,
     pub(super) state_watchers: Wakers,
     pub(super) woken: Vec<Waker>,
     /// The sleeping driver.
     pub(super) driver: Option<Waker>,
     /// The link that is left once its answers have come, why, and how long they are waited for.
-    leaving: Option<(Epoch, LinkError, Instant)>,
+    pub(super) leaving: Option<(Epoch, LinkError, Instant)>,
 }
 
 /// Names a publisher of a session.
@@ -61,7 +72,12 @@ impl Session {
             subscribers: BTreeMap::new(),
             inboxes_made: 0,
             run: entropy.run(),
+            flushes: Flushes::default(),
+            line: Line::default(),
+            drain: None,
             notices: VecDeque::new(),
+            missed: 0,
+            now: Instant::ZERO,
             state_watchers: Wakers::default(),
             woken: Vec::new(),
             driver: None,
@@ -133,6 +149,7 @@ impl Session {
         let some = self.connection.poll_transmit(epoch, transmit);
         if some {
             self.pump(now);
+            self.line.wake_first(&mut self.woken);
         }
         some
     }
@@ -142,7 +159,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let publishers = self.seats.values().filter_map(|seat| seat.publisher.poll_timeout());
         let leaving = self.leaving.as_ref().map(|(_, _, until)| *until);
-        publishers.chain(self.connection.poll_timeout()).chain(leaving).min()
+        publishers.chain(self.connection.poll_timeout()).chain(leaving).chain(self.drain_timeout()).min()
     }
 
     /// One of those to wake, outside any lock.
@@ -164,10 +181,14 @@ impl Session {
         }
     }
 
-    /// What happened to links that a person would want to know. The latest are kept, a few dozen.
+    /// What happened to links that a person would want to know, oldest first. Each is told once, to whoever asks. The
+    /// latest 64 are kept; how many were dropped before them is told first.
     #[must_use]
     pub fn poll_notice(&mut self) -> Option<LinkNotice> {
-        self.notices.pop_front()
+        match core::mem::take(&mut self.missed) {
+            0 => self.notices.pop_front(),
+            missed => Some(LinkNotice::Missed(missed)),
+        }
     }
 
     // Getters.
@@ -234,7 +255,8 @@ impl Session {
     }
 
     pub(super) fn seat(&mut self, id: PublisherId) -> Result<&mut Seat, SubmitError> {
-        self.seats.get_mut(&id).ok_or(SubmitError::Closed(crate::jetstream::PublisherError::Closed))
+        let seat = if self.is_sealed() { None } else { self.seats.get_mut(&id) };
+        seat.ok_or(SubmitError::Closed(crate::jetstream::PublisherError::Closed))
     }
 
     pub(super) fn submitted(&mut self, id: PublisherId, now: Instant) {
@@ -252,6 +274,7 @@ impl Session {
 
     /// Reads what the connection has to say, tells the publishers, and lets them write.
     pub(super) fn settle(&mut self, now: Instant) {
+        self.now = self.now.max(now);
         loop {
             self.read_events(now);
             self.leave_when_quiet(now);
@@ -268,6 +291,8 @@ impl Session {
             }
             self.connection.reconnect(LinkError::NoProgress, now);
         }
+        self.settle_flushes(now);
+        self.settle_drain(now);
         self.pump(now);
         let mut verified = false;
         for seat in self.seats.values_mut() {
@@ -287,13 +312,14 @@ impl Session {
         if let Some(epoch) = self.connection.epoch() {
             self.seats.values_mut().for_each(|seat| seat.publisher.hold());
             self.leaving.get_or_insert((epoch, cause, now + LEAVE_MAX));
+            self.prove(now);
         }
     }
 
     fn leave_when_quiet(&mut self, now: Instant) {
         let Some((epoch, _, until)) = &self.leaving else { return };
         let is_gone = self.connection.epoch() != Some(*epoch);
-        let is_quiet = || self.seats.values().all(|seat| seat.publisher.is_quiet());
+        let is_quiet = || self.is_answered() && self.seats.values().all(|seat| seat.publisher.is_quiet());
         if !is_gone && *until > now && !is_quiet() {
             return;
         }
@@ -305,17 +331,20 @@ impl Session {
         }
     }
 
-    fn read_events(&mut self, now: Instant) {
+    pub(super) fn read_events(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Message(delivery) => {
                     if let Some(seat) = self.seats.values_mut().find(|seat| seat.sid == delivery.sid) {
                         seat.publisher.handle_message(&delivery, now);
                     } else if let Some(subscriber) = self.subscribers.get_mut(&delivery.sid) {
-                        subscriber.deliver(&delivery, &mut self.woken);
+                        let sid = delivery.sid;
+                        let is_slow = subscriber.deliver(&delivery, &mut self.woken);
+                        self.received(is_slow, sid);
                     }
                 }
                 Event::Connected => {
+                    self.line.wake_first(&mut self.woken);
                     let info = self.connection.info().cloned();
                     for seat in self.seats.values_mut() {
                         if let Some(info) = &info {
@@ -334,6 +363,9 @@ impl Session {
                         LinkError::Refused(error) if error.is_about_input() => self.blame(error, now),
                         _ => self.seats.values_mut().for_each(|seat| seat.publisher.handle_disconnected()),
                     }
+                    if self.fail_flushes(&FlushError::LinkLost(cause.clone())) {
+                        self.drain_lost(&cause);
+                    }
                     self.note(LinkNotice::Lost(cause));
                 }
                 Event::DialFailed(cause) => self.note(LinkNotice::DialFailed(cause)),
@@ -341,6 +373,7 @@ impl Session {
                     for seat in self.seats.values_mut() {
                         seat.publisher.handle_server_error(&error, now);
                     }
+                    self.deny_subscribers(&error);
                     self.note(LinkNotice::ServerError(error));
                 }
                 Event::LameDuck => {
@@ -354,7 +387,7 @@ impl Session {
                         self.seats.values_mut().for_each(|seat| seat.publisher.handle_info(info, now));
                     }
                 }
-                Event::Pong(_) => {}
+                Event::Pong(number) => self.answered(number, now),
                 Event::Closed(reason) => self.closed(&reason),
             }
         }
@@ -377,17 +410,21 @@ impl Session {
             seat.publisher.handle_closed(reason);
             seat.wake_all(&mut self.woken);
         }
+        self.fail_flushes(&FlushError::Closed(reason.clone()));
         for subscriber in self.subscribers.values_mut() {
-            subscriber.wake(&mut self.woken);
+            subscriber.end(SubscriptionEnd::Closed(reason.clone()), &mut self.woken);
         }
+        self.line.wake_all(&mut self.woken);
+        self.drain_closed(reason);
         self.note(LinkNotice::Closed(reason.clone()));
     }
 
-    fn note(&mut self, notice: LinkNotice) {
+    pub(super) fn note(&mut self, notice: LinkNotice) {
         #[cfg(feature = "tracing")]
         super::telling::tell(&notice);
         if self.notices.len() == NOTICES_MAX {
             self.notices.pop_front();
+            self.missed += 1;
         }
         self.notices.push_back(notice);
         self.state_watchers.wake(&mut self.woken);

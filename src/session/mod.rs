@@ -1,6 +1,10 @@
 //! One connection with its publishers and subscribers, composed: the one object that every driver drives.
 
 mod commands;
+mod core_nats;
+mod drain;
+mod flush;
+mod line;
 mod machine;
 mod notice;
 mod seat;
@@ -8,7 +12,9 @@ mod subscriber;
 #[cfg(feature = "tracing")]
 mod telling;
 
+pub use drain::DrainError;
+pub use flush::{FlushError, FlushId};
+pub use line::Ticket;
 pub use machine::{PublisherId, Session};
 pub use notice::{LinkNotice, LinkState, RequestError, SessionError};
-pub use seat::Ticket;
-pub use subscriber::Received;
+pub use subscriber::{Received, SubscriptionEnd, SubscriptionLimits};

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::connection::{CloseReason, LinkError, ServerAddr};
+use crate::connection::{CloseReason, LinkError, PublishError, ServerAddr};
 use crate::proto::{ServerError, SubjectError};
 
 /// Where the link stands.
@@ -38,6 +38,15 @@ pub enum LinkNotice {
     ServerError(ServerError),
     /// The server is about to shut down.
     LameDuck,
+    /// The reader of a subscription is too slow: messages are dropped. Told once until it has nothing more to read.
+    SlowConsumer {
+        /// What the subscription listens to.
+        subject: String,
+        /// Messages it has missed so far, since it was made.
+        dropped: u64,
+    },
+    /// So many notices before the next one were dropped, since they were not read.
+    Missed(u64),
     /// The connection is over.
     Closed(CloseReason),
 }
@@ -56,20 +65,32 @@ pub enum SessionError {
     ApiPrefix(SubjectError),
     /// The limit on subscriptions is reached.
     TooManySubscriptions,
+    /// The connection drains.
+    Draining,
 }
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// There is no link, or it takes no more at this moment, or nothing so long.
+    /// There was no link to ask over, or none with room, for all the patience.
     NoLink,
+    /// It was not published.
+    Publish(PublishError),
+    /// The server refuses the question, or the subscription to its answer.
+    Denied(ServerError),
     /// Nobody listens to the subject.
     NoResponders,
     /// No answer came in time.
     NoAnswer,
     /// It could not be asked.
     Session(SessionError),
+}
+
+impl From<PublishError> for RequestError {
+    fn from(error: PublishError) -> Self {
+        Self::Publish(error)
+    }
 }
 
 impl From<SessionError> for RequestError {
@@ -81,7 +102,9 @@ impl From<SessionError> for RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLink => f.write_str("there is no connection to ask over, or it does not take this question"),
+            Self::NoLink => f.write_str("there is no connection to ask over"),
+            Self::Publish(error) => write!(f, "{error}"),
+            Self::Denied(error) => write!(f, "the server says: {error}"),
             Self::NoResponders => f.write_str("nobody listens to what was asked"),
             Self::NoAnswer => f.write_str("no answer came in time"),
             Self::Session(error) => write!(f, "{error}"),
@@ -98,6 +121,7 @@ impl fmt::Display for SessionError {
             Self::InboxPrefix(error) => write!(f, "the inbox prefix is not a subject: {error}"),
             Self::StreamName => f.write_str("the name of a stream is one token: no dots, wildcards or white space"),
             Self::ApiPrefix(error) => write!(f, "the prefix of JetStream's API is not a subject: {error}"),
+            Self::Draining => f.write_str("the connection is being drained and takes nothing new"),
             Self::TooManySubscriptions => f.write_str("the connection has as many subscriptions as its limit allows"),
         }
     }

@@ -1,9 +1,9 @@
 //! A publisher's place in a session: the machine, and the queue of those who wait for room in its window.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 
+use super::line::{Line, Ticket};
 use crate::connection::Sid;
 use crate::jetstream::{AckSlot, Message, Outcome, Publisher, SubmitError};
 use crate::time::Instant;
@@ -16,18 +16,13 @@ const REFILL: usize = 64;
 pub(super) struct Seat {
     pub(super) publisher: Publisher,
     pub(super) sid: Sid,
-    waiting: VecDeque<(u64, Waker)>,
-    tickets: u64,
+    line: Line,
     settled: Wakers,
 }
 
-/// A place in the queue for room. Whoever stops waiting must give it back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ticket(u64);
-
 impl Seat {
     pub(super) fn new(publisher: Publisher, sid: Sid) -> Self {
-        Self { publisher, sid, waiting: VecDeque::new(), tickets: 0, settled: Wakers::default() }
+        Self { publisher, sid, line: Line::default(), settled: Wakers::default() }
     }
 
     /// Takes the message if nobody waits before `ticket` and the window has room.
@@ -38,7 +33,7 @@ impl Seat {
         message: &Message<'_>,
         now: Instant,
     ) -> Result<(), SubmitError> {
-        if !self.is_first(ticket) {
+        if !self.line.is_first(ticket) {
             return Err(SubmitError::Full);
         }
         self.publisher.submit(tag, message, now)
@@ -51,7 +46,7 @@ impl Seat {
         message: &Message<'_>,
         now: Instant,
     ) -> Result<AckSlot, SubmitError> {
-        if !self.is_first(ticket) {
+        if !self.line.is_first(ticket) {
             return Err(SubmitError::Full);
         }
         self.publisher.submit_for_ack(message, now)
@@ -59,44 +54,40 @@ impl Seat {
 
     /// Waits in line: `ticket` is filled in at the first call and kept through later ones.
     pub(super) fn wait(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
-        match ticket {
-            Some(Ticket(number)) => {
-                if let Some((_, kept)) = self.waiting.iter_mut().find(|(waiting, _)| waiting == number) {
-                    kept.clone_from(waker);
-                }
-            }
-            None => {
-                self.tickets += 1;
-                *ticket = Some(Ticket(self.tickets));
-                self.waiting.push_back((self.tickets, waker.clone()));
-            }
-        }
+        self.line.wait(ticket, waker);
     }
 
     /// Leaves the line, served or not; the next one's turn may have come.
-    pub(super) fn leave(&mut self, Ticket(number): Ticket, woken: &mut Vec<Waker>) {
-        self.waiting.retain(|(waiting, _)| *waiting != number);
+    pub(super) fn leave(&mut self, ticket: Ticket, woken: &mut Vec<Waker>) {
+        self.line.leave(ticket);
         self.wake_first(woken);
     }
 
     pub(super) fn has_room(&self, ticket: Option<Ticket>) -> bool {
-        self.is_first(ticket) && self.publisher.has_room()
+        self.line.is_first(ticket) && self.publisher.has_room()
     }
 
     /// Wakes who waits first, once it is worth it.
     pub(super) fn wake_first(&mut self, woken: &mut Vec<Waker>) {
-        let Some((_, waker)) = self.waiting.front() else { return };
+        if self.line.is_empty() {
+            return;
+        }
         let max = self.publisher.in_flight_max();
         let free = max - self.publisher.in_flight().min(max);
         if self.publisher.has_room() && (free >= REFILL.min(max / 4) || self.publisher.in_flight() == 0) {
-            woken.push(waker.clone());
+            self.line.wake_first(woken);
         }
     }
 
     /// Wakes everybody: the publisher is over.
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(self.waiting.iter().map(|(_, waker)| waker.clone()));
+        self.line.wake_all(woken);
         self.settled.wake(woken);
+    }
+
+    /// Wakes all who wait for room: none will be given any more.
+    pub(super) fn wake_line(&mut self, woken: &mut Vec<Waker>) {
+        self.line.wake_all(woken);
     }
 
     pub(super) fn await_settled(&mut self, waker: &Waker) {
@@ -116,12 +107,5 @@ impl Seat {
         }
         self.wake_first(woken);
         into.len() - before
-    }
-
-    fn is_first(&self, ticket: Option<Ticket>) -> bool {
-        match self.waiting.front() {
-            None => true,
-            Some((first, _)) => ticket == Some(Ticket(*first)),
-        }
     }
 }

@@ -15,6 +15,10 @@ pub(super) fn tell(notice: &LinkNotice) {
         LinkNotice::DialFailed(cause) => tracing::warn!(target: "natsink::link", "cannot connect: {cause}"),
         LinkNotice::ServerError(error) => tracing::warn!(target: "natsink::link", "the server says: {error}"),
         LinkNotice::LameDuck => tracing::warn!(target: "natsink::link", "the server is about to shut down"),
+        LinkNotice::SlowConsumer { subject, dropped } => {
+            tracing::warn!(target: "natsink::link", subject, dropped, "a subscription is read too slowly");
+        }
+        LinkNotice::Missed(count) => tracing::debug!(target: "natsink::link", "{count} notices were not read"),
         LinkNotice::Closed(reason) => {
             tracing::debug!(target: "natsink::link", "connection over: {reason}");
         }

@@ -26,6 +26,8 @@ pub(super) struct Peer {
 struct Subscription {
     pattern: Pattern,
     queue: Option<String>,
+    delivered: u64,
+    max: Option<u64>,
 }
 
 impl Peer {
@@ -79,14 +81,26 @@ impl Peer {
         let pattern = Pattern::new(text(subject)?).map_err(|_| malformed())?;
         let queue = queue.map(text).transpose()?.map(ToString::to_string);
         let sid = text(sid)?.parse().map_err(|_| malformed())?;
-        match self.subscriptions.insert(sid, Subscription { pattern, queue }) {
+        match self.subscriptions.insert(sid, Subscription { pattern, queue, delivered: 0, max: None }) {
             None => Ok(()),
             Some(_) => Err(Violation::SidReused(sid)),
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, sid: &[u8]) {
-        if let Some(sid) = core::str::from_utf8(sid).ok().and_then(|sid| sid.parse().ok()) {
+    /// Ends a subscription, at once or after `max` messages in all.
+    pub(super) fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>) {
+        let Some(sid) = core::str::from_utf8(sid).ok().and_then(|sid| sid.parse().ok()) else { return };
+        match self.subscriptions.get_mut(&sid) {
+            Some(subscription) if max.is_some_and(|max| max > subscription.delivered) => subscription.max = max,
+            _ => drop(self.subscriptions.remove(&sid)),
+        }
+    }
+
+    /// Counts a message that was delivered, perhaps the last one wanted.
+    pub(super) fn delivered(&mut self, sid: u64) {
+        let Some(subscription) = self.subscriptions.get_mut(&sid) else { return };
+        subscription.delivered += 1;
+        if subscription.max.is_some_and(|max| subscription.delivered >= max) {
             self.subscriptions.remove(&sid);
         }
     }

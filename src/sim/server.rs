@@ -256,7 +256,7 @@ impl Server {
                     self.violations.push(violation);
                 }
             }
-            Op::Unsub { sid, max: _ } => peer.unsubscribe(sid),
+            Op::Unsub { sid, max } => peer.unsubscribe(sid, max),
             Op::Pub { subject, reply, payload } => self.take_publish(id, subject, reply, None, payload, now),
             Op::HPub { subject, reply, headers, payload } => {
                 self.take_publish(id, subject, reply, Some(headers), payload, now);
@@ -421,6 +421,7 @@ impl Server {
             for (sid, queue) in peer.matching(subject) {
                 if queue.is_none_or(|queue| groups.insert(queue)) {
                     encode::msg(&mut peer.output, name, sid, reply, headers, payload);
+                    peer.delivered(sid);
                     heard = true;
                 }
             }

@@ -91,6 +91,32 @@ impl Hand {
 
     /// Takes all that the session writes and tells what is published.
     pub fn written(&mut self) -> Vec<Written> {
+        self.transmit();
+        let mut all = Vec::new();
+        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
+            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+            if let Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } = frame.op(&self.read)
+            {
+                all.push(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() });
+            }
+            self.read.drain(..frame.len);
+        }
+        all
+    }
+
+    /// Takes all that the session writes and tells the first line of each op.
+    pub fn written_lines(&mut self) -> Vec<String> {
+        self.transmit();
+        let mut all = Vec::new();
+        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
+            let op = String::from_utf8_lossy(&self.read[..frame.len]);
+            all.push(op.split("\r\n").next().unwrap().to_owned());
+            self.read.drain(..frame.len);
+        }
+        all
+    }
+
+    fn transmit(&mut self) {
         let mut transmit = Transmit::new();
         while self.session.poll_transmit(self.epoch, &mut transmit, self.now) {
             while !transmit.is_empty() {
@@ -103,16 +129,6 @@ impl Hand {
                 self.session.handle_transmitted(self.epoch, len, self.now);
             }
         }
-        let mut all = Vec::new();
-        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
-            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-            if let Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } = frame.op(&self.read)
-            {
-                all.push(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() });
-            }
-            self.read.drain(..frame.len);
-        }
-        all
     }
 
     /// Goes from timer to timer until `later`, PINGs answered. Fails where a timer asks to be called for ever.

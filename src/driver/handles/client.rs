@@ -4,43 +4,23 @@ use std::future::poll_fn;
 use std::string::String;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use std::vec;
 
 use super::entropy::entropy;
 use super::handle::Handle;
 use super::publisher::Publisher;
 use super::shared::Shared;
-use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Sid, Statistics};
+use crate::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, Statistics};
 use crate::jetstream::PublisherOptions;
-use crate::proto::Subject;
-use crate::session::{LinkNotice, LinkState, Received, RequestError, Session, SessionError};
+use crate::session::{DrainError, LinkNotice, LinkState, Session, SessionError};
 
 /// A handle on one connection to a NATS server, which reconnects by itself. Clones share the connection.
 ///
-/// When the last `Client`, `Publisher` and `Ack` of a connection are dropped, it closes.
+/// When the last `Client`, `Publisher`, `Subscription` and `Ack` of a connection are dropped, it closes.
 #[derive(Clone, Debug)]
 pub struct Client {
     handle: Arc<Handle>,
-}
-
-/// An inbox for one answer.
-struct Inbox<'a> {
-    handle: &'a Handle,
-    sid: Sid,
-    subject: String,
-}
-
-impl<'a> Inbox<'a> {
-    fn new(handle: &'a Handle) -> Result<Self, SessionError> {
-        let (sid, subject) = handle.shared.with(|session| session.add_inbox())?;
-        Ok(Self { handle, sid, subject })
-    }
-}
-
-impl Drop for Inbox<'_> {
-    fn drop(&mut self) {
-        self.handle.shared.with(|session| session.unsubscribe(self.sid));
-    }
 }
 
 /// The defaults, for the servers of a comma list of URLs.
@@ -113,7 +93,8 @@ impl Client {
         .await
     }
 
-    /// What happened to the link since this was last asked, oldest first; of a long time only the latest.
+    /// What happened to the link since this was last asked, oldest first. Each notice is given once, to whichever handle
+    /// asks first. The latest 64 wait; how many were dropped before them is the first that is given.
     pub fn link_notices(&self) -> vec::IntoIter<LinkNotice> {
         let mut session = self.handle.shared.lock();
         let mut notices = vec![];
@@ -121,6 +102,24 @@ impl Client {
             notices.push(notice);
         }
         notices.into_iter()
+    }
+
+    /// Waits for the next notice, as [`Client::link_notices`] gives them; `None` when the connection is over and all were
+    /// read. Of several who wait, each notice goes to one.
+    ///
+    /// Dropped while it waits, no notice is lost.
+    pub async fn next_link_notice(&self) -> Option<LinkNotice> {
+        poll_fn(|cx| {
+            self.handle.shared.with(|session| match session.poll_notice() {
+                None if session.is_closed() => Poll::Ready(None),
+                None => {
+                    session.watch(cx.waker());
+                    Poll::Pending
+                }
+                notice => Poll::Ready(notice),
+            })
+        })
+        .await
     }
 
     /// Sixteen hexadecimal digits that stand in the ids this connection gives to messages without one.
@@ -133,39 +132,35 @@ impl Client {
         self.handle.shared.lock().statistics()
     }
 
-    /// Asks, and waits for one answer, for as long as it takes. Dropped while it waits, an answer that still comes is
-    /// dropped too.
-    pub(in crate::driver) async fn ask(&self, subject: Subject<'_>, payload: &[u8]) -> Result<Received, RequestError> {
-        let inbox = Inbox::new(&self.handle)?;
-        let reply = Subject::new(&inbox.subject).map_err(SessionError::InboxPrefix)?;
-        if !self.handle.shared.with(|session| session.publish(subject, Some(reply), payload)) {
-            return Err(RequestError::NoLink);
-        }
-        let received = poll_fn(|cx| {
-            self.handle.shared.with(|session| match session.next_received(inbox.sid, cx.waker()) {
-                Some(received) => Poll::Ready(Ok(received)),
-                None => match session.link_state() {
-                    LinkState::Closed(reason) => Poll::Ready(Err(SessionError::Closed(reason))),
-                    _ => Poll::Pending,
-                },
-            })
-        })
-        .await?;
-        match received.status {
-            Some(503) => Err(RequestError::NoResponders),
-            _ => Ok(received),
-        }
-    }
-
     /// Makes a new link, once what publishers have written to the present one is answered, a few seconds at most.
     /// Credentials and TLS files are read again for it.
     pub fn reconnect(&self) {
         self.handle.shared.with_now(|session, now| session.reconnect(now));
     }
 
-    /// Closes the connection at once. What publishers have not settled is `Unknown`; to lose nothing, await
-    /// [`Publisher::settled`] first.
+    /// Ends the connection in an orderly way, which takes as long as `patience` at most; then it is closed.
+    ///
+    /// First every subscription is drained and read to its end by whoever holds it, and requests get their answers;
+    /// meanwhile answers can be published, but nothing new can be subscribed. Then nothing is taken any more: publishers
+    /// settle what they have, and the server is asked whether it has read all that was published to core NATS. Whoever
+    /// holds a subscription should read it in another task, drop it, or drain and read it before.
+    ///
+    /// Dropped while it waits, the drain goes on. Called again, the shorter patience counts.
+    ///
+    /// # Errors
+    /// When it is not known that nothing was lost.
+    pub async fn drain(&self, patience: Duration) -> Result<(), DrainError> {
+        self.handle.shared.with_now(|session, now| session.begin_drain(now + patience, now));
+        poll_fn(|cx| self.handle.shared.with(|session| session.poll_drain(cx.waker()))).await
+    }
+
+    /// Closes the connection at once. What publishers have not settled is `Unknown`, what was published to core NATS may
+    /// not have left; to lose nothing, await [`Client::drain`] instead.
     pub fn close(&self) {
         self.handle.shared.with_now(|session, now| session.close(now));
+    }
+
+    pub(super) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::task::Driver;
 use crate::connection::{CloseReason, ConnectionOptions};
 use crate::driver::handles::{Client, options};
-use crate::proto::Subject;
-use crate::session::{Received, RequestError};
+use crate::proto::{HeaderBlock, Subject};
+use crate::session::{FlushError, Received, RequestError};
 
 /// Connects with the defaults to the servers of a comma list of URLs.
 ///
@@ -57,18 +59,63 @@ impl Client {
         Ok(client)
     }
 
-    /// Asks, and waits for one answer.
+    /// Asks, and waits for one answer: for a link with room first, all within `patience`.
     ///
-    /// Dropped while it waits, an answer that still comes is dropped too.
+    /// Dropped while it waits, an answer that still comes is dropped too. A link that is lost meanwhile ends nothing: the
+    /// answer may come over the next.
     ///
     /// # Errors
-    /// When there is no link, nobody answers, or the connection is over.
+    /// When there is no link to ask over, nobody listens or answers, the server refuses the question, or the connection is
+    /// over.
     pub async fn request(
         &self,
         subject: Subject<'_>,
         payload: &[u8],
         patience: Duration,
     ) -> Result<Received, RequestError> {
-        tokio::time::timeout(patience, self.ask(subject, payload)).await.unwrap_or(Err(RequestError::NoAnswer))
+        self.request_with_headers(subject, None, payload, patience).await
+    }
+
+    /// As [`Client::request`], with headers.
+    ///
+    /// # Errors
+    /// As for [`Client::request`].
+    pub async fn request_with_headers(
+        &self,
+        subject: Subject<'_>,
+        headers: Option<&HeaderBlock>,
+        payload: &[u8],
+        patience: Duration,
+    ) -> Result<Received, RequestError> {
+        let mut is_asked = false;
+        let answered = async {
+            let question = self.question(subject, headers, payload).await?;
+            is_asked = true;
+            question.answer().await
+        };
+        match timeout(patience, answered).await {
+            Ok(answer) => answer,
+            Err(_) if is_asked => Err(RequestError::NoAnswer),
+            Err(_) => Err(RequestError::NoLink),
+        }
+    }
+
+    /// Waits until the server has read all that was written to it before: what was published to core NATS, and
+    /// subscriptions. What publishers have in flight is [`Publisher::settled`](crate::Publisher::settled)'s to await.
+    ///
+    /// It is answered over the link on which it was asked, or not at all. Dropped, nothing has happened.
+    ///
+    /// # Errors
+    /// When there is no link, it is lost before the answer, or the answer does not come within `patience`.
+    pub async fn flush(&self, patience: Duration) -> Result<(), FlushError> {
+        self.rtt(patience).await.map(drop)
+    }
+
+    /// The time from the leaving of a PING, behind all that was written before, to the coming of its PONG.
+    ///
+    /// # Errors
+    /// As for [`Client::flush`].
+    pub async fn rtt(&self, patience: Duration) -> Result<Duration, FlushError> {
+        timeout(patience, self.flushed()).await.unwrap_or(Err(FlushError::NoAnswer))
     }
 }
