@@ -60,7 +60,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     receipt.position = places.first().map_or(0, |(_, start)| start.position);
 
     let client = Client::start(opening::connection_options(plan)).map_err(|reason| verdict::of_close(&reason))?;
-    signals.reconnect(client.clone());
+    signals.reconnect(client.clone(), plan.clone());
     let publisher = client
         .publisher(opening::publisher_options(plan, saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;

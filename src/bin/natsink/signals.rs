@@ -1,17 +1,19 @@
 //! The signals that a run listens to: two that stop it, and one that asks it to connect anew.
 
 use natsink::Client;
+use natsink::config::Plan;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
-use super::log;
+use super::{log, opening};
 
 /// SIGINT, SIGTERM and SIGHUP, as they come.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    client: Option<Client>,
+    /// Who connects anew, and from what.
+    connected: Option<(Client, Plan)>,
 }
 
 impl Signals {
@@ -24,13 +26,13 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
-            client: None,
+            connected: None,
         })
     }
 
     /// From now on SIGHUP makes this client connect anew, and so read its credentials and certificates again.
-    pub(crate) fn reconnect(&mut self, client: Client) {
-        self.client = Some(client);
+    pub(crate) fn reconnect(&mut self, client: Client, plan: Plan) {
+        self.connected = Some((client, plan));
     }
 
     /// The number of the next signal that stops. Dropped, it loses none.
@@ -39,14 +41,20 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return 2,
                 _ = self.terminate.recv() => return 15,
-                _ = self.hangup.recv() => match &self.client {
-                    Some(client) => {
-                        log::info("SIGHUP: connecting anew, with credentials and certificates read again");
-                        client.reconnect();
-                    }
-                    None => log::info("SIGHUP: nothing is connected yet"),
-                },
+                _ = self.hangup.recv() => self.hang_up(),
             }
+        }
+    }
+
+    /// Connects anew, unless the files that are read for it would not do: a good link is not given for them.
+    fn hang_up(&self) {
+        let Some((client, plan)) = &self.connected else { return log::info("SIGHUP: nothing is connected yet") };
+        match opening::check_secrets(plan) {
+            Ok(()) => {
+                log::info("SIGHUP: connecting anew, with credentials and certificates read again");
+                client.reconnect();
+            }
+            Err(failure) => log::warn(format_args!("SIGHUP: the connection stays as it is: {failure}")),
         }
     }
 }
