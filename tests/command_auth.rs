@@ -206,6 +206,6 @@ fn credentials_that_go_bad_are_tried_again_until_they_are_mended_or_the_time_is_
     place.write("user.creds", "half of a fi");
     place.server.restart();
     run.write(next());
-    run.until("the end", |run| run.told().contains("2 stored"));
+    run.until("its receipt", |run| run.told().contains("2 stored"));
     run.end().fails(78, "credentials", &["user.creds: no JWT in it"]);
 }
