@@ -14,7 +14,7 @@ use crate::connection::{
 use crate::jetstream::{Message, Outcome, PublisherOptions};
 use crate::proto::{Pattern, Subject};
 use crate::rng::Entropy;
-use crate::session::{PublisherId, Session};
+use crate::session::{PublisherId, Session, SubscriptionLimits};
 use crate::time::Instant;
 
 /// Things that happen in one input.
@@ -121,7 +121,9 @@ impl<'a> World<'a> {
         let is_tls_demanded = urls.contains("tls://") || options.tls.is_demanded();
         let mut session = Session::new(options, &Entropy::new([9; 32]));
         let publisher = session.add_publisher(PublisherOptions::default(), Instant::ZERO).expect("an open session");
-        session.subscribe(Pattern::new("a").expect("a pattern"), None, 8).expect("an open session");
+        session
+            .subscribe(Pattern::new("a").expect("a pattern"), None, SubscriptionLimits::messages(8))
+            .expect("an open session");
         let now = Instant::ZERO;
         Self {
             choices,
