@@ -6,14 +6,27 @@ mod support;
 
 use std::time::Duration;
 
-use natsink::connection::LinkError;
+use natsink::connection::{
+    Action, Auth, AuthError, Authenticator, Challenge, ConnectionOptions, Credentials, LinkError, ServerList, Transmit,
+};
 use natsink::jetstream::{Outcome, PublisherOptions, Rejection};
 use natsink::proto::ServerError;
-use natsink::session::{LinkState, PublisherId};
+use natsink::rng::Entropy;
+use natsink::session::{LinkState, PublisherId, Session};
+use natsink::time::Instant;
 use support::hand::{Hand, Written, stream};
 
 const LAME: &[u8] = b"INFO {\"headers\":true,\"max_payload\":1048576,\"jetstream\":true,\"ldm\":true}\r\n";
 const VIOLATION: &[u8] = b"-ERR 'Maximum Payload Violation'\r\n";
+
+/// Who never answers by itself.
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn answer(&self, _: &Challenge<'_>) -> Result<Credentials, AuthError> {
+        Err(AuthError::NoNonce)
+    }
+}
 
 fn verified(servers: &str) -> (Hand, PublisherId) {
     let (mut hand, publisher) = Hand::with(servers, stream());
@@ -187,10 +200,34 @@ fn what_the_server_takes_no_longer_is_rejected_when_it_says_so() {
 }
 
 #[test]
+fn nothing_is_said_before_connect_even_when_asked() {
+    let mut options = ConnectionOptions::new(ServerList::parse("a").unwrap().servers);
+    options.auth = Auth::asked(Nobody);
+    let mut session = Session::new(options, &Entropy::new([1; 32]));
+    let now = Instant::ZERO;
+    session.handle_timeout(now);
+    let Some(Action::Dial { epoch, .. }) = session.poll_action() else { panic!("it dials") };
+    session.handle_connected(epoch, now);
+    session.handle_input(epoch, b"INFO {\"headers\":true,\"nonce\":\"n\"}\r\n", now);
+    for _ in 0..100_000 {
+        session.handle_input(epoch, b"PING\r\n", now);
+    }
+    let mut transmit = Transmit::new();
+    assert!(!session.poll_transmit(epoch, &mut transmit, now), "the authenticator has not answered");
+    session.handle_credentials(epoch, Ok(Credentials::Token("t".into())), now);
+    assert!(session.poll_transmit(epoch, &mut transmit, now));
+    let mut slices = [&[][..]; 4];
+    let filled = transmit.slices(&mut slices);
+    let written = String::from_utf8(slices[..filled].concat()).unwrap();
+    assert!(written.starts_with("CONNECT {") && written.contains("\r\nPING\r\nPONG\r\n"), "{written}");
+    assert!(written.matches("PONG").count() <= 1024, "what is owed is bounded");
+}
+
+#[test]
 fn a_socket_that_takes_nothing_is_given_up() {
     let (mut hand, publisher) = verified("a");
     hand.submit(publisher, "ord.1", "0", "0").unwrap();
-    let mut transmit = natsink::connection::Transmit::new();
+    let mut transmit = Transmit::new();
     assert!(hand.session.poll_transmit(hand.epoch, &mut transmit, hand.now));
     // The peer goes on talking, so it does not pass for silent.
     let end = hand.now + Duration::from_secs(41);

@@ -411,7 +411,7 @@ impl Connection {
         let Some(turn) = self.servers.take_next() else { return };
         self.last_epoch += 1;
         let epoch = Epoch(self.last_epoch);
-        self.actions.push_back(Action::Dial { epoch, addr: turn.addr.clone(), turn: turn.dials });
+        self.actions.push_back(Action::Dial { epoch, addr: turn.addr.clone(), turn: turn.turn });
         self.state = State::Linked(alloc::boxed::Box::new(Link::new(epoch, turn, &self.options, now)));
     }
 

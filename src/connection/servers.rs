@@ -37,8 +37,8 @@ pub(crate) struct Turn {
     pub(crate) addr: ServerAddr,
     /// The name that its certificate must bear.
     pub(crate) tls_name: String,
-    /// How many dials of it went before.
-    pub(crate) dials: u32,
+    /// Which of its addresses comes first, modulo their count.
+    pub(crate) turn: u32,
 }
 
 #[derive(Debug)]
@@ -47,8 +47,8 @@ struct Server {
     tls_name: String,
     /// Told of by a server, not by the owner: forgotten when servers no longer tell of it.
     is_discovered: bool,
-    /// Dials so far: each takes the next of the addresses that the name stands for.
-    dials: u32,
+    /// Which of the addresses that the name stands for is dialled next: each dial takes the one after the last.
+    turn: u32,
     failures: u32,
     refusals: u32,
     /// Since when it has refused the credentials and has done nothing else.
@@ -63,6 +63,8 @@ impl Servers {
             options.servers.iter().map(|addr| Server::new(addr.clone(), addr.host.clone(), false)).collect();
         if !options.servers_in_order {
             rng.shuffle(&mut servers);
+            // Many clients of one name begin with different addresses of it.
+            servers.iter_mut().for_each(|server| server.turn = rng.next_u64() as u32);
         }
         let current = servers.len().saturating_sub(1);
         Self { servers, backoff: options.backoff, in_order: options.servers_in_order, tls_floor, rng, current }
@@ -120,9 +122,9 @@ impl Servers {
         let next = (1..=count).map(|step| (self.current + step) % count).min_by_key(|&i| self.servers[i].ready_at)?;
         self.current = next;
         let server = &mut self.servers[next];
-        let dials = server.dials;
-        server.dials = dials.wrapping_add(1);
-        Some(Turn { addr: server.addr.clone(), tls_name: server.tls_name.clone(), dials })
+        let turn = server.turn;
+        server.turn = turn.wrapping_add(1);
+        Some(Turn { addr: server.addr.clone(), tls_name: server.tls_name.clone(), turn })
     }
 
     /// The current server is about to shut down, and was left before it did.
@@ -187,7 +189,7 @@ impl Server {
             addr,
             tls_name,
             is_discovered,
-            dials: 0,
+            turn: 0,
             failures: 0,
             refusals: 0,
             refused_since: None,
@@ -216,7 +218,7 @@ mod tests {
         let mut taken = vec![];
         for _ in 0..4 {
             let turn = servers.take_next().unwrap();
-            taken.push((turn.addr.host, turn.dials));
+            taken.push((turn.addr.host, turn.turn));
             servers.failed(Instant::ZERO);
         }
         let expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1)].map(|(host, dials)| (host.to_string(), dials));
