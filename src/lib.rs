@@ -79,6 +79,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `tokio` (default) | the async driver: `Client`, `Publisher` |
+//! | `blocking` | the driver on plain threads: `blocking::Client`, `blocking::Publisher`; clear text only, no runtime |
 //! | `sink` (default) | the sink's machine: templates, event ids, the pipeline |
 //! | `cli` | the command `natsink`, and the floors that it needs |
 //! | `sim` | a model server and virtual time, for tests; no part of the promise |
@@ -101,7 +102,7 @@ mod wakers;
 #[cfg(feature = "sink")]
 pub mod sink;
 
-#[cfg(any(feature = "tokio", feature = "nkeys"))]
+#[cfg(any(feature = "tokio", feature = "blocking", feature = "nkeys"))]
 pub mod driver;
 
 #[cfg(feature = "cli")]
@@ -109,6 +110,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod io;
 
+#[cfg(feature = "blocking")]
+pub use driver::blocking;
 #[cfg(feature = "nkeys")]
 pub use driver::credentials;
 #[cfg(feature = "tls")]

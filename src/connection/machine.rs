@@ -321,6 +321,19 @@ impl Connection {
 
     // Getters.
 
+    /// Bytes that wait for the driver to carry them off.
+    pub fn outbox_len(&self) -> usize {
+        match &self.state {
+            State::Linked(link) => link.outbox.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether there is something for the driver to do.
+    pub fn has_action(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// The present link, from its dial on.
     pub fn epoch(&self) -> Option<Epoch> {
         match &self.state {

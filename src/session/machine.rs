@@ -181,6 +181,11 @@ impl Session {
         }
     }
 
+    /// Whether a driver that sleeps until then would miss something: an action, an earlier moment, the end.
+    pub fn is_due(&self, until: Instant) -> bool {
+        self.connection.has_action() || self.is_closed() || self.poll_timeout().is_some_and(|at| at < until)
+    }
+
     /// What happened to links that a person would want to know, oldest first. Each is told once, to whoever asks. The
     /// latest 64 are kept; how many were dropped before them is told first.
     #[must_use]
@@ -239,8 +244,8 @@ impl Session {
     }
 
     /// Bytes that wait for the driver to carry them off.
-    pub fn outbox_len(&mut self) -> usize {
-        self.connection.outbox().map_or(0, |outbox| outbox.len())
+    pub fn outbox_len(&self) -> usize {
+        self.connection.outbox_len()
     }
 
     /// Whether the session is over and the driver has nothing more to do for it.
@@ -268,7 +273,7 @@ impl Session {
         self.wake_driver();
     }
 
-    pub(super) fn wake_driver(&mut self) {
+    pub(crate) fn wake_driver(&mut self) {
         self.woken.extend(self.driver.take());
     }
 

@@ -85,18 +85,22 @@ impl Client {
         Ok(Subscription::new(Arc::clone(self.handle()), sid))
     }
 
-    /// Asks as soon as there is a link with room. Dropped while it waits, nothing was asked.
-    pub(in crate::driver) async fn question(
+    /// Asks as soon as there is a link with room, notes that in `is_asked`, and waits for the answer. Dropped before,
+    /// nothing was asked; dropped later, an answer that still comes is dropped too.
+    pub(in crate::driver) async fn ask(
         &self,
         subject: Subject<'_>,
         headers: Option<&HeaderBlock>,
         payload: &[u8],
-    ) -> Result<Question<'_>, RequestError> {
+        is_asked: &mut bool,
+    ) -> Result<Received, RequestError> {
         let asked = Turn::new(self, |session, ticket| match session.request(ticket, subject, headers, payload) {
             Err(RequestError::Publish(PublishError::NoLink | PublishError::NoRoom)) => None,
             result => Some(result),
         });
-        Ok(Question { handle: self.handle(), sid: asked.await? })
+        let question = Question { handle: self.handle(), sid: asked.await? };
+        *is_asked = true;
+        question.answer().await
     }
 
     /// Waits until the server has answered a PING behind all that was written, and gives the time that this took.
@@ -110,15 +114,14 @@ impl Client {
 }
 
 /// A question that was asked. Dropped, an answer that still comes is dropped too.
-#[derive(Debug)]
-pub(in crate::driver) struct Question<'a> {
+struct Question<'a> {
     handle: &'a Handle,
     sid: Sid,
 }
 
 impl Question<'_> {
     /// Waits for the answer.
-    pub(in crate::driver) async fn answer(self) -> Result<Received, RequestError> {
+    async fn answer(self) -> Result<Received, RequestError> {
         let received = poll_fn(|cx| {
             self.handle.shared.with(|session| match session.next_received(self.sid, cx.waker()) {
                 Some(received) => Poll::Ready(Ok(received)),

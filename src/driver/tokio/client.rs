@@ -88,12 +88,7 @@ impl Client {
         patience: Duration,
     ) -> Result<Received, RequestError> {
         let mut is_asked = false;
-        let answered = async {
-            let question = self.question(subject, headers, payload).await?;
-            is_asked = true;
-            question.answer().await
-        };
-        match timeout(patience, answered).await {
+        match timeout(patience, self.ask(subject, headers, payload, &mut is_asked)).await {
             Ok(answer) => answer,
             Err(_) if is_asked => Err(RequestError::NoAnswer),
             Err(_) => Err(RequestError::NoLink),

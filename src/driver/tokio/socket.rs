@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::string::String;
 use std::task::{Context, Poll};
-use std::vec::Vec;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
@@ -21,11 +20,7 @@ use crate::connection::{LinkError, ServerAddr, TlsOptions, Transmit};
 use crate::driver::broken;
 #[cfg(feature = "tls")]
 use crate::driver::tls;
-
-/// Slices handed to one write.
-const SLICES: usize = 32;
-/// Addresses of one name that are dialled at most.
-const ADDRESSES_MAX: usize = 64;
+use crate::driver::transport::{SLICES, in_turn};
 
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -38,11 +33,8 @@ impl Socket {
     /// Looks the host up and dials its addresses, the one numbered `turn` modulo their count first.
     pub(super) async fn dial(addr: ServerAddr, turn: u32) -> Result<Self, LinkError> {
         let failed = |error: io::Error| LinkError::Transport(format!("{addr}: {error}"));
-        let mut addresses: Vec<_> =
-            lookup_host((addr.host.as_str(), addr.port)).await.map_err(failed)?.take(ADDRESSES_MAX).collect();
-        let count = addresses.len().max(1);
-        addresses.rotate_left(turn as usize % count);
-        Self::connect(&addresses).await.map_err(failed)
+        let found = lookup_host((addr.host.as_str(), addr.port)).await.map_err(failed)?;
+        Self::connect(&in_turn(found, turn)).await.map_err(failed)
     }
 
     /// Dials one address after the other until one takes the call. One that does not even refuse it costs the whole dial:

@@ -1,0 +1,100 @@
+//! One link's own thread: it looks the host up, dials, and then reads until the socket's end.
+
+use std::format;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::vec;
+
+use super::wire::Wire;
+use crate::connection::{Epoch, LinkError, ServerAddr};
+use crate::driver::broken::link_error;
+use crate::driver::transport::in_turn;
+
+/// Bytes read at once.
+const READ_LEN: usize = 64 << 10;
+/// How long one write may hold the driver's thread, which tells the time besides.
+#[cfg(unix)]
+const WRITE_PATIENCE: Duration = Duration::from_millis(50);
+/// Where a socket is of no use after a write that timed out, it has as long as a link may take nothing.
+#[cfg(not(unix))]
+const WRITE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A dial, and the link that comes of it.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) epoch: Epoch,
+    pub(super) addr: ServerAddr,
+    /// Which of the addresses of that name comes first.
+    pub(super) turn: u32,
+    /// When the dial has taken too long.
+    pub(super) deadline: Instant,
+}
+
+impl Dial {
+    /// Dials and reads, and tells the session of all of it.
+    pub(super) fn run(self, wire: &Wire) {
+        let epoch = self.epoch;
+        let cause = match self.dial() {
+            Err(cause) => cause,
+            Ok(socket) => {
+                let socket = Arc::new(socket);
+                if !wire.connected(epoch, &socket) {
+                    return;
+                }
+                wire.tell(|session, now| session.handle_connected(epoch, now));
+                read(wire, epoch, &socket)
+            }
+        };
+        let cause = match (wire.read_out(epoch), cause) {
+            (Some(write_error), LinkError::Closed { hint: None }) => write_error,
+            (_, cause) => cause,
+        };
+        wire.tell(|session, now| session.handle_disconnected(epoch, cause, now));
+    }
+
+    fn dial(&self) -> Result<TcpStream, LinkError> {
+        let addr = &self.addr;
+        let failed = |error: io::Error| LinkError::Transport(format!("{addr}: {error}"));
+        let found = (addr.host.as_str(), addr.port).to_socket_addrs().map_err(failed)?;
+        match connect(&in_turn(found, self.turn), self.deadline) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(LinkError::ConnectTimeout),
+            connected => connected.map_err(failed),
+        }
+    }
+}
+
+/// Dials one address after the other until one takes the call. One that does not even refuse it costs the whole dial:
+/// the next dial begins with the next address.
+fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    for address in addresses {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(address, left) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                socket.set_write_timeout(Some(WRITE_PATIENCE))?;
+                return Ok(socket);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Reads until the end, and says why it is the end.
+fn read(wire: &Wire, epoch: Epoch, mut socket: &TcpStream) -> LinkError {
+    let mut input = vec![0; READ_LEN];
+    loop {
+        match socket.read(&mut input) {
+            Ok(0) => return LinkError::Closed { hint: None },
+            Ok(len) => wire.tell(|session, now| session.handle_input(epoch, &input[..len], now)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return link_error(&error),
+        }
+    }
+}
