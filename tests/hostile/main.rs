@@ -1,0 +1,47 @@
+//! Hostile peers: a server that follows a script, the client before it, and what must be seen of it.
+//!
+//! `docs/hostile-peers.md` is the table: a row for each case, a test for each row, named by its number. The same script is
+//! played in memory, cut in many ways, over a socket, and under TLS.
+
+mod case;
+mod framing;
+mod memory;
+mod peer;
+mod session_script;
+mod socket;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Memory that the whole test program holds now, bytes. Other tests run beside: only what is much tells something.
+fn bytes_held() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
+/// The tests themselves, to look for their names.
+const SOURCES: [&str; 1] = [include_str!("framing.rs")];
+
+#[test]
+fn every_case_has_one_row_and_one_test() {
+    let rows = table::rows();
+    let mut wanted = Vec::new();
+    for (group, count) in table::GROUPS {
+        wanted.extend((1..=count).map(|number| format!("{group}{number:02}")));
+    }
+    let numbers: Vec<&str> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, wanted, "the table's numbers, in order");
+    for number in wanted {
+        let name = format!("#[test]\nfn {}_", number.to_lowercase());
+        let tests: usize = SOURCES.iter().map(|source| source.matches(&name).count()).sum();
+        assert_eq!(tests, 1, "tests of {number}");
+    }
+}

@@ -1,0 +1,409 @@
+//! The scripted server: what a case's script says, what it waits for, and what it sees of the client.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use natsink::connection::{CloseReason, LinkError};
+use natsink::jetstream::{Message, Outcome, PublisherOptions};
+use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
+use natsink::session::{LinkNotice, LinkState, Received};
+use serde_json::Value;
+
+use super::stage::{Heard, Place, Stage};
+
+/// The greeting of a server that wants nothing.
+pub(crate) const INFO: &str = r#"{"server_id":"S","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576,"jetstream":true}"#;
+
+/// How long anything may take that has to happen. Virtual time has its own end.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A server that does what its script says, and the client before it.
+pub(crate) struct Peer {
+    pub(crate) stage: Box<dyn Stage>,
+    parser: Parser,
+    heard: Vec<u8>,
+    /// What was published and not yet asked for by the script.
+    waiting: Vec<Published>,
+    sids: Vec<(String, u64)>,
+    outcomes: BTreeMap<u64, Outcome>,
+    /// All that the client told of its link.
+    pub(crate) notices: Vec<LinkNotice>,
+    told: usize,
+    has_link: bool,
+    over: bool,
+}
+
+/// A publish of the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) subject: String,
+    pub(crate) reply: String,
+    /// The header block as it came.
+    pub(crate) headers: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// An op of the client.
+#[derive(Clone, Debug)]
+enum ClientOp {
+    Connect(Value),
+    Ping,
+    Pong,
+    Sub { pattern: String, sid: u64 },
+    Unsub,
+    Pub(Published),
+}
+
+impl Peer {
+    pub(crate) fn new(stage: Box<dyn Stage>) -> Self {
+        Self {
+            stage,
+            parser: Parser::new(Side::Client, ParserLimits::default()),
+            heard: Vec::new(),
+            waiting: Vec::new(),
+            sids: Vec::new(),
+            outcomes: BTreeMap::new(),
+            notices: Vec::new(),
+            told: 0,
+            has_link: false,
+            over: false,
+        }
+    }
+
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.stage.place(), Place::Memory(_))
+    }
+
+    // What the server does.
+
+    /// Takes the client's next dial.
+    pub(crate) fn accept(&mut self) {
+        self.wait("a dial", |peer| peer.stage.accept().then_some(()));
+        self.parser = Parser::new(Side::Client, ParserLimits::default());
+        self.heard.clear();
+        self.waiting.clear();
+        self.sids.clear();
+        self.has_link = true;
+    }
+
+    /// Takes the client's next dial and greets it as a good server does. Gives its CONNECT.
+    pub(crate) fn greet(&mut self) -> Value {
+        self.greet_with(INFO)
+    }
+
+    /// As [`Peer::greet`], with another INFO.
+    pub(crate) fn greet_with(&mut self, info: &str) -> Value {
+        self.accept();
+        self.say(format!("INFO {info} \r\n"));
+        let connect = self.connect();
+        self.say("PONG\r\n");
+        self.wait("the link to be up", |peer| (peer.stage.link_state() == LinkState::Up).then_some(()));
+        connect
+    }
+
+    pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stage.say(bytes.as_ref());
+    }
+
+    /// Hangs up.
+    pub(crate) fn close(&mut self) {
+        self.stage.close();
+        self.has_link = false;
+    }
+
+    /// Brings a message to the inbox that a publish named.
+    pub(crate) fn answer(&mut self, published: &Published, payload: impl AsRef<[u8]>) {
+        let (sid, payload) = (self.sid_of(&published.reply), payload.as_ref());
+        let line = format!("MSG {} {sid} {}\r\n", published.reply, payload.len());
+        self.say([line.as_bytes(), payload, b"\r\n"].concat());
+    }
+
+    /// As [`Peer::answer`], with a header block, which is sent as it is.
+    pub(crate) fn answer_with(&mut self, published: &Published, block: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) {
+        let (block, payload) = (block.as_ref(), payload.as_ref());
+        let (sid, total) = (self.sid_of(&published.reply), block.len() + payload.len());
+        let line = format!("HMSG {} {sid} {} {total}\r\n", published.reply, block.len());
+        self.say([line.as_bytes(), block, payload, b"\r\n"].concat());
+    }
+
+    /// Acknowledges a publish at this sequence of the stream `ORD`.
+    pub(crate) fn ack(&mut self, published: &Published, seq: u64) {
+        self.answer(published, format!(r#"{{"stream":"ORD","seq":{seq}}}"#));
+    }
+
+    /// The number of the subscription that a subject belongs to.
+    pub(crate) fn sid_of(&mut self, subject: &str) -> u64 {
+        let is_of = |pattern: &str| pattern == subject || pattern.strip_suffix('*').is_some_and(|p| subject.starts_with(p));
+        let found = self.sids.iter().rev().find(|(pattern, _)| is_of(pattern));
+        found.unwrap_or_else(|| panic!("nobody subscribed to {subject}")).1
+    }
+
+    // What the server waits for.
+
+    /// Waits for CONNECT and the PING behind it.
+    pub(crate) fn connect(&mut self) -> Value {
+        let ClientOp::Connect(connect) = self.next() else { panic!("CONNECT comes first") };
+        assert!(matches!(self.next(), ClientOp::Ping), "a PING comes with CONNECT");
+        connect
+    }
+
+    /// Waits for the next publish.
+    pub(crate) fn published(&mut self) -> Published {
+        if !self.waiting.is_empty() {
+            return self.waiting.remove(0);
+        }
+        loop {
+            match self.next_answered() {
+                ClientOp::Pub(published) => return published,
+                ClientOp::Pong => {}
+                other => panic!("a publish is wanted, not {other:?}"),
+            }
+        }
+    }
+
+    /// Waits until the client has read all that was said, and says that it is still here.
+    pub(crate) fn fence(&mut self) {
+        self.say("PING\r\n");
+        loop {
+            match self.next_answered() {
+                ClientOp::Pong => return,
+                ClientOp::Pub(published) => self.waiting.push(published),
+                other => panic!("a PONG is wanted, not {other:?}"),
+            }
+        }
+    }
+
+    /// What was published and not taken by the script yet.
+    pub(crate) fn waiting(&self) -> &[Published] {
+        &self.waiting
+    }
+
+    /// Waits for the end of the link, which is the client's doing, and gives the reason it tells.
+    pub(crate) fn lost(&mut self) -> LinkError {
+        self.wait("the client to hang up", |peer| match peer.stage.hear() {
+            Heard::Gone => Some(()),
+            _ => None,
+        });
+        self.reason()
+    }
+
+    /// The server hangs up, and the client tells how it takes that.
+    pub(crate) fn hang_up(&mut self) -> LinkError {
+        self.close();
+        self.reason()
+    }
+
+    /// Waits for the reason the client tells for the end of a link.
+    pub(crate) fn reason(&mut self) -> LinkError {
+        self.has_link = false;
+        self.wait("the reason of an end", |peer| {
+            peer.read_notices();
+            while let Some(notice) = peer.notices.get(peer.told) {
+                peer.told += 1;
+                if let LinkNotice::Lost(cause) | LinkNotice::DialFailed(cause) = notice {
+                    return Some(cause.clone());
+                }
+            }
+            None
+        })
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) fn closed(&mut self) -> CloseReason {
+        self.over = true;
+        self.wait("the connection to be over", |peer| match peer.stage.link_state() {
+            LinkState::Closed(reason) => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// Every byte that the client says on this link until it hangs up.
+    pub(crate) fn said_until_lost(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.heard);
+        self.wait("the client to hang up", |peer| match peer.stage.hear() {
+            Heard::Gone => Some(()),
+            Heard::Bytes(bytes) => {
+                all.extend(bytes);
+                None
+            }
+            Heard::Nothing => None,
+        });
+        all
+    }
+
+    // What the client does.
+
+    /// Adds a publisher to any stream.
+    pub(crate) fn add_publisher(&mut self) {
+        self.stage.add_publisher(PublisherOptions { check_duplicates: false, ..PublisherOptions::default() });
+    }
+
+    /// Adds a publisher to the stream `ORD`, and lets it find the stream as it should be.
+    pub(crate) fn add_ord_publisher(&mut self, options: PublisherOptions) {
+        self.stage.add_publisher(PublisherOptions { stream: Some("ORD".into()), ..options });
+        self.show_ord();
+    }
+
+    /// Answers the look at the stream `ORD`.
+    pub(crate) fn show_ord(&mut self) {
+        let look = self.published();
+        assert_eq!(look.subject, "$JS.API.STREAM.INFO.ORD");
+        self.answer(
+            &look,
+            r#"{"config":{"name":"ORD","subjects":["ord.>"],"num_replicas":1},"created":"2026-01-01T00:00:00Z","state":{"last_seq":99}}"#,
+        );
+    }
+
+    /// Publishes a message to `ord.<tag>` whose id and payload are its tag, and waits for nothing.
+    pub(crate) fn submit(&mut self, tag: u64) {
+        let (subject, text) = (format!("ord.{tag}"), tag.to_string());
+        let message = Message::new(Subject::new(&subject).expect("a subject"), text.as_str());
+        self.stage.submit(tag, &message.id(MsgId::new(&text).expect("an id"))).expect("there is room");
+    }
+
+    /// As [`Peer::submit`], and waits for it to arrive.
+    pub(crate) fn publish(&mut self, tag: u64) -> Published {
+        self.submit(tag);
+        let published = self.published();
+        assert_eq!(published.payload, tag.to_string().as_bytes());
+        published
+    }
+
+    /// Asks a question, and waits for it to arrive.
+    pub(crate) fn ask(&mut self) -> Published {
+        self.stage.ask("question");
+        loop {
+            let published = self.published();
+            if published.subject == "question" {
+                return published;
+            }
+        }
+    }
+
+    /// Waits for the answer to the question.
+    pub(crate) fn received(&mut self) -> Received {
+        self.wait("an answer", |peer| peer.stage.answer())
+    }
+
+    // What is seen of it.
+
+    /// Waits for the outcome of the message with this tag.
+    pub(crate) fn outcome(&mut self, tag: u64) -> Outcome {
+        self.wait("an outcome", |peer| {
+            peer.read_outcomes();
+            peer.outcomes.get(&tag).cloned()
+        })
+    }
+
+    /// Whether the message with this tag has an outcome, as far as the client has read.
+    pub(crate) fn is_settled(&mut self, tag: u64) -> bool {
+        self.read_outcomes();
+        self.outcomes.contains_key(&tag)
+    }
+
+    /// What the client told of its link since this was last asked.
+    pub(crate) fn new_notices(&mut self) -> Vec<LinkNotice> {
+        self.read_notices();
+        let new = self.notices[self.told..].to_vec();
+        self.told = self.notices.len();
+        new
+    }
+
+    /// A good server cures everything: where there is no link one comes up, and a question is answered.
+    pub(crate) fn end(&mut self) {
+        if self.over {
+            return;
+        }
+        if !self.has_link {
+            self.greet();
+        }
+        let question = self.ask();
+        self.answer(&question, "cured");
+        assert_eq!(self.received().payload, "cured", "a good server after all");
+    }
+
+    /// Waits for what must come.
+    pub(crate) fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(seen) = look(self) {
+                return seen;
+            }
+            let goes_on = self.stage.turn() && Instant::now() < deadline;
+            assert!(goes_on, "{what} does not come; link {:?}, notices {:?}", self.stage.link_state(), self.notices);
+        }
+    }
+
+    fn read_notices(&mut self) {
+        self.notices.extend(self.stage.notices());
+    }
+
+    fn read_outcomes(&mut self) {
+        for (tag, outcome) in self.stage.outcomes() {
+            let before = self.outcomes.insert(tag, outcome);
+            assert_eq!(before, None, "message {tag} has two outcomes");
+        }
+    }
+
+    /// The next op that is not kept up with by itself: PINGs are answered, subscriptions noted.
+    fn next_answered(&mut self) -> ClientOp {
+        loop {
+            match self.next() {
+                ClientOp::Ping => self.say("PONG\r\n"),
+                ClientOp::Sub { pattern, sid } => self.sids.push((pattern, sid)),
+                ClientOp::Unsub => {}
+                op => return op,
+            }
+        }
+    }
+
+    fn next(&mut self) -> ClientOp {
+        self.wait("an op of the client", |peer| {
+            if let Some(frame) = peer.parser.frame(&peer.heard).expect("the client speaks NATS") {
+                let op = op_of(frame.op(&peer.heard));
+                peer.heard.drain(..frame.len);
+                return Some(op);
+            }
+            match peer.stage.hear() {
+                Heard::Bytes(bytes) => {
+                    peer.heard.extend(bytes);
+                    let frame = peer.parser.frame(&peer.heard).expect("the client speaks NATS")?;
+                    let op = op_of(frame.op(&peer.heard));
+                    peer.heard.drain(..frame.len);
+                    Some(op)
+                }
+                Heard::Nothing => None,
+                Heard::Gone => {
+                    peer.read_notices();
+                    panic!("the client hung up: {:?}", peer.notices)
+                }
+            }
+        })
+    }
+}
+
+fn op_of(op: Op<'_>) -> ClientOp {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the client writes text");
+    match op {
+        Op::Connect(json) => ClientOp::Connect(serde_json::from_slice(json).expect("CONNECT is JSON")),
+        Op::Ping => ClientOp::Ping,
+        Op::Pong => ClientOp::Pong,
+        Op::Sub { subject, sid, .. } => {
+            ClientOp::Sub { pattern: text(subject), sid: text(sid).parse().expect("a sid of ours is a number") }
+        }
+        Op::Unsub { .. } => ClientOp::Unsub,
+        Op::Pub { subject, reply, payload } => ClientOp::Pub(Published {
+            subject: text(subject),
+            reply: text(reply.unwrap_or_default()),
+            headers: String::new(),
+            payload: payload.to_vec(),
+        }),
+        Op::HPub { subject, reply, headers, payload } => ClientOp::Pub(Published {
+            subject: text(subject),
+            reply: text(reply.unwrap_or_default()),
+            headers: text(headers),
+            payload: payload.to_vec(),
+        }),
+        other => panic!("no op of a client: {other:?}"),
+    }
+}
