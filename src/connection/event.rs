@@ -43,6 +43,8 @@ pub struct Delivery<'a> {
     pub reply: Option<&'a [u8]>,
     /// The headers, where there are any and they can be read.
     pub headers: Option<Headers<'a>>,
+    /// Whether there are headers that cannot be read, which is its sender's fault: it may have said something else.
+    pub is_damaged: bool,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -55,11 +57,13 @@ impl<'a> Delivery<'a> {
             FrameOp::HMsg { subject, sid, reply, headers, payload } => (sid, subject, reply, Some(headers), payload),
             _ => return None,
         };
+        let parsed = headers.map(|headers| Headers::parse(headers.of(bytes)));
         Some(Self {
             sid: Sid(sid),
             subject: subject.of(bytes),
             reply: reply.map(|reply| reply.of(bytes)),
-            headers: headers.and_then(|headers| Headers::parse(headers.of(bytes)).ok()),
+            is_damaged: matches!(parsed, Some(Err(_))),
+            headers: parsed.and_then(Result::ok),
             payload: payload.of(bytes),
         })
     }

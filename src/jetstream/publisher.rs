@@ -309,6 +309,10 @@ impl Publisher {
             return;
         }
         self.unheard_since = None;
+        if delivery.is_damaged {
+            self.statistics.garbled += 1;
+            return;
+        }
         let status = delivery.headers.as_ref().and_then(|headers| headers.status());
         match tail.first() {
             Some(b'I') if tail.len() != token::TOKEN_LEN => self.take_stream_info(tail, status, delivery.payload, now),

@@ -65,7 +65,7 @@ fn f02_something_else_than_info_first() {
     let early = LinkError::OutOfPlace("an op before INFO");
     breaks_first("F02", &[
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", LinkError::Protocol(unknown("HTTP/1.1"))),
-        (b"\x15\x03\x01\x00\x02\x02\x0a\r\n", LinkError::Protocol(unknown(r"\x15\x03\x01\x00\x02\x02"))),
+        (b"\x15\x03\x01\x00\x02\x02\x28\r\n", LinkError::Protocol(unknown(r"\x15\x03\x01\x00\x02\x02("))),
         (b"SSH-2.0-OpenSSH_9.7\r\n", LinkError::Protocol(unknown("SSH-2.0-OpenSSH_"))),
         (b"PING\r\n", early.clone()),
         (b"PONG\r\n", early.clone()),

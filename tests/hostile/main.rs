@@ -6,6 +6,7 @@
 mod case;
 mod framing;
 mod memory;
+mod messages;
 mod peer;
 mod session_script;
 mod socket;
@@ -28,7 +29,7 @@ fn bytes_held() -> usize {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 1] = [include_str!("framing.rs")];
+const SOURCES: [&str; 2] = [include_str!("framing.rs"), include_str!("messages.rs")];
 
 #[test]
 fn every_case_has_one_row_and_one_test() {

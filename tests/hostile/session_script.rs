@@ -10,7 +10,7 @@ use natsink::time::Instant;
 use super::peer::{INFO, Peer};
 
 /// How many events the session has.
-pub(crate) const EVENTS: usize = 9;
+pub(crate) const EVENTS: usize = 8;
 
 /// The session, as it comes to a client with one subscription, number 1.
 pub(crate) fn bytes() -> Vec<u8> {

@@ -4,7 +4,7 @@
 pub(crate) const PAGE: &str = include_str!("../../docs/hostile-peers.md");
 
 /// How many cases each group has.
-pub(crate) const GROUPS: [(char, u32); 1] = [('F', 19)];
+pub(crate) const GROUPS: [(char, u32); 1] = [('F', 32)];
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
