@@ -39,8 +39,9 @@ impl Connection {
             }
             (FrameOp::Info(json), _) => {
                 // A later INFO that cannot be read changes nothing: the first one stands.
-                if let Ok(info) = ServerInfo::parse(json.of(bytes)) {
-                    self.renew(info);
+                match ServerInfo::parse(json.of(bytes)) {
+                    Ok(info) => self.renew(info),
+                    Err(_) => self.statistics.strays += 1,
                 }
             }
             (FrameOp::Ping, _) => link.pong(self.options.limits.pings_max),
@@ -62,6 +63,9 @@ impl Connection {
         link.is_greeted = true;
         if !info.headers {
             return self.hang_up(LinkError::Unsupported("headers"), now);
+        }
+        if info.proto == 0 {
+            return self.hang_up(LinkError::Unsupported("protocol 1"), now);
         }
         let is_demanded = link.addr.tls || self.servers.tls_floor();
         let wants_tls = !link.is_secure && (info.tls_required || is_demanded);

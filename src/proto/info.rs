@@ -27,7 +27,7 @@ pub struct ServerInfo {
     pub server_name: String,
     /// The server's version.
     pub version: String,
-    /// The protocol version; 1 and more can send INFO at any time.
+    /// The protocol version; 1 and more can send INFO at any time. One that does not say is taken for 1.
     pub proto: u8,
     /// Whether the server takes headers.
     pub headers: bool,
@@ -71,8 +71,8 @@ pub enum InfoError {
 }
 
 impl ServerInfo {
-    /// Reads the JSON of an INFO. Fields that are not there have their zero value, `max_payload` 1 MiB; unknown fields
-    /// are ignored.
+    /// Reads the JSON of an INFO. Fields that are not there have their zero value, `max_payload` 1 MiB, `proto`
+    /// 1; unknown fields are ignored.
     ///
     /// # Errors
     /// See [`InfoError`]. A first INFO like that ends the connection attempt, a later one is best ignored.
@@ -85,7 +85,7 @@ impl ServerInfo {
             Some(max) => usize::try_from(max).map_err(|_| InfoError::Field("max_payload"))?,
             None => MAX_PAYLOAD_DEFAULT,
         };
-        let proto = unsigned(&fields, "proto")?.unwrap_or(0);
+        let proto = unsigned(&fields, "proto")?.unwrap_or(1);
         Ok(Self {
             server_id: text(&fields, "server_id")?.unwrap_or_default(),
             server_name: text(&fields, "server_name")?.unwrap_or_default(),
@@ -231,7 +231,7 @@ mod tests {
     fn what_is_not_said_has_its_zero_value() {
         let info = parsed(r#"{"server_id":null,"nonce":""}"#);
         assert_eq!(info.max_payload, MAX_PAYLOAD_DEFAULT);
-        assert_eq!((info.proto, info.headers, info.nonce), (0, false, None));
+        assert_eq!((info.proto, info.headers, info.nonce), (1, false, None));
         assert!(parsed(r#"{"ldm":true}"#).ldm);
     }
 

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::memory::Memory;
 use super::peer::Peer;
 use super::socket::Sockets;
-use super::stage::{Chunking, Place};
+use super::stage::{Chunking, Place, Stage};
 use super::support::{Authority, Identity};
 use super::table::{self, Row};
 
@@ -24,19 +24,15 @@ pub(crate) struct Case {
     options: ConnectionOptions,
     in_memory: [Chunking; 5],
     over_sockets: [Chunking; 2],
+    upgrades: bool,
 }
 
 /// Fine enough for every op to be cut.
 const FINE: [Chunking; 5] =
     [Chunking::Whole, Chunking::Every(1), Chunking::Every(2), Chunking::Every(7), Chunking::Every(64)];
-/// For scripts of a megabyte.
-const COARSE: [Chunking; 5] = [
-    Chunking::Whole,
-    Chunking::Every(1021),
-    Chunking::Every(4096),
-    Chunking::Every(65_536),
-    Chunking::Every(99_991),
-];
+/// For scripts of a megabyte, and for those that take long. These are not split in every place either.
+const COARSE: [Chunking; 5] =
+    [Chunking::Whole, Chunking::Every(1021), Chunking::Every(4096), Chunking::Every(65_536), Chunking::Every(99_991)];
 
 impl Case {
     pub(crate) fn new(number: &str) -> Self {
@@ -44,14 +40,19 @@ impl Case {
         options.retry_at_start = true;
         options.backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_secs(10) };
         let over_sockets = [Chunking::Whole, Chunking::Every(7)];
-        Self { row: table::row(number), options, in_memory: FINE, over_sockets }
+        Self { row: table::row(number), options, in_memory: FINE, over_sockets, upgrades: false }
     }
 
-    /// Much is said: it is cut into larger pieces.
+    /// Much is said, or it takes long: it is cut into larger pieces.
     pub(crate) fn coarse(mut self) -> Self {
         self.in_memory = COARSE;
         self.over_sockets = [Chunking::Whole, Chunking::Every(1021)];
         self
+    }
+
+    /// As [`Case::coarse`], where it is so.
+    pub(crate) fn coarse_if(self, much: bool) -> Self {
+        if much { self.coarse() } else { self }
     }
 
     /// Over sockets each byte is written alone.
@@ -66,6 +67,13 @@ impl Case {
         self
     }
 
+    /// TLS is demanded of the client, and it is the script that shakes hands, behind INFO.
+    pub(crate) fn upgrading(mut self) -> Self {
+        self.upgrades = true;
+        self.options.tls.required = true;
+        self
+    }
+
     /// Plays the script everywhere.
     pub(crate) fn play(&self, script: impl Fn(&mut Peer)) {
         if self.row.memory {
@@ -74,39 +82,39 @@ impl Case {
         if self.row.socket {
             for chunking in self.over_sockets {
                 let place = Place::Socket(chunking);
-                play(self.row, place, Peer::new(Box::new(Sockets::new(self.options.clone(), place, None))), &script);
+                self.play_at(place, Box::new(Sockets::new(self.options.clone(), place, None)), &script);
             }
         }
         if self.row.tls {
             let authority = Authority::new("authority of a case");
             let mut options = self.options.clone();
-            options.tls.first = true;
+            options.tls.first = !self.upgrades;
             options.tls.ca_file = Some(authority.ca_file().to_str().expect("a path of ours is text").into());
-            let server = Some(server_config(&authority.server()));
-            play(self.row, Place::Tls, Peer::new(Box::new(Sockets::new(options, Place::Tls, server))), &script);
+            let server = server_config(&authority.server());
+            self.play_at(Place::Tls, Box::new(Sockets::new(options, Place::Tls, Some(server))), &script);
         }
     }
 
     fn play_in_memory(&self, script: &impl Fn(&mut Peer)) {
-        let stage = |chunking| Box::new(Memory::new(self.options.clone(), chunking));
-        let mut said = 0;
-        for chunking in self.in_memory {
-            said = play(self.row, Place::Memory(chunking), Peer::new(stage(chunking)), script);
-        }
-        for at in (1..said).filter(|_| said <= SPLIT_MAX) {
-            let chunking = Chunking::SplitAt(at);
-            play(self.row, Place::Memory(chunking), Peer::new(stage(chunking)), script);
+        let play = |chunking| {
+            let stage = Box::new(Memory::new(self.options.clone(), chunking));
+            self.play_at(Place::Memory(chunking), stage, script)
+        };
+        let said = self.in_memory.map(play)[0];
+        for at in (1..said).filter(|_| said <= SPLIT_MAX && self.in_memory == FINE) {
+            play(Chunking::SplitAt(at));
         }
     }
-}
 
-/// Plays the script once, and says how much the server said.
-fn play(row: Row, place: Place, mut peer: Peer, script: &impl Fn(&mut Peer)) -> usize {
-    let _shown = Shown(row, place);
-    script(&mut peer);
-    let said = peer.stage.said();
-    peer.end();
-    said
+    /// Plays the script once, and says how much the server said.
+    fn play_at(&self, place: Place, stage: Box<dyn Stage>, script: &impl Fn(&mut Peer)) -> usize {
+        let _shown = Shown(self.row, place);
+        let mut peer = Peer::new(stage, self.upgrades);
+        script(&mut peer);
+        let said = peer.stage.said();
+        peer.end();
+        said
+    }
 }
 
 /// Shows where a case fails.

@@ -63,16 +63,19 @@ fn f01_an_end_before_info() {
 #[test]
 fn f02_something_else_than_info_first() {
     let early = LinkError::OutOfPlace("an op before INFO");
-    breaks_first("F02", &[
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", LinkError::Protocol(unknown("HTTP/1.1"))),
-        (b"\x15\x03\x01\x00\x02\x02\x28\r\n", LinkError::Protocol(unknown(r"\x15\x03\x01\x00\x02\x02("))),
-        (b"SSH-2.0-OpenSSH_9.7\r\n", LinkError::Protocol(unknown("SSH-2.0-OpenSSH_"))),
-        (b"PING\r\n", early.clone()),
-        (b"PONG\r\n", early.clone()),
-        (b"+OK\r\n", early.clone()),
-        (b"MSG a 1 0\r\n\r\n", early),
-        (b"-ERR 'Authorization Violation'\r\n", LinkError::Refused(ServerError::AuthorizationViolation)),
-    ]);
+    breaks_first(
+        "F02",
+        &[
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", LinkError::Protocol(unknown("HTTP/1.1"))),
+            (b"\x15\x03\x01\x00\x02\x02\x28\r\n", LinkError::Protocol(unknown(r"\x15\x03\x01\x00\x02\x02("))),
+            (b"SSH-2.0-OpenSSH_9.7\r\n", LinkError::Protocol(unknown("SSH-2.0-OpenSSH_"))),
+            (b"PING\r\n", early.clone()),
+            (b"PONG\r\n", early.clone()),
+            (b"+OK\r\n", early.clone()),
+            (b"MSG a 1 0\r\n\r\n", early),
+            (b"-ERR 'Authorization Violation'\r\n", LinkError::Refused(ServerError::AuthorizationViolation)),
+        ],
+    );
 }
 
 #[test]
@@ -131,13 +134,16 @@ fn endless(peer: &mut Peer, start: &str, max: usize) {
 
 #[test]
 fn f06_line_feeds_and_carriage_returns_alone() {
-    breaks("F06", &[
-        ("PING\n", ParseError::BareLineFeed),
-        ("\n", ParseError::BareLineFeed),
-        ("MSG a 1 0\n\n", ParseError::BareLineFeed),
-        ("PING\rPONG\r\n", unknown(r"PING\rPONG")),
-        ("PING\r\r\n", unknown(r"PING\r")),
-    ]);
+    breaks(
+        "F06",
+        &[
+            ("PING\n", ParseError::BareLineFeed),
+            ("\n", ParseError::BareLineFeed),
+            ("MSG a 1 0\n\n", ParseError::BareLineFeed),
+            ("PING\rPONG\r\n", unknown(r"PING\rPONG")),
+            ("PING\r\r\n", unknown(r"PING\r")),
+        ],
+    );
     breaks_first("F06", &[(b"INFO {}\n", LinkError::Protocol(ParseError::BareLineFeed))]);
 }
 
@@ -159,7 +165,10 @@ fn f08_ops_in_lower_case() {
         peer.add_publisher();
         let published = peer.publish(1);
         let sid = peer.sid_of(&published.reply);
-        peer.say(format!("msg {} {sid} 24\r\n{{\"stream\":\"ORD\",\"seq\":7}}\r\nhmsg x 99 12 12\r\nNATS/1.0\r\n\r\n\r\n", published.reply));
+        peer.say(format!(
+            "msg {} {sid} 24\r\n{{\"stream\":\"ORD\",\"seq\":7}}\r\nhmsg x 99 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+            published.reply
+        ));
         assert_eq!(peer.outcome(1), Outcome::Stored { seq: 7 });
         peer.say("pInG\r\n");
         peer.fence();
@@ -168,17 +177,20 @@ fn f08_ops_in_lower_case() {
 
 #[test]
 fn f09_ops_that_are_none() {
-    breaks("F09", &[
-        ("XYZZY a b c\r\n", unknown("XYZZY")),
-        ("\r\n", unknown("")),
-        (" PING\r\n", unknown("")),
-        ("\0\r\n", unknown(r"\x00")),
-        ("AVERYLONGWORDTHATISNOOP x\r\n", unknown("AVERYLONGWORDTHA")),
-        // A server has no business with these.
-        ("PUB a 0\r\n\r\n", unknown("PUB")),
-        ("SUB a 1\r\n", unknown("SUB")),
-        ("CONNECT {}\r\n", unknown("CONNECT")),
-    ]);
+    breaks(
+        "F09",
+        &[
+            ("XYZZY a b c\r\n", unknown("XYZZY")),
+            ("\r\n", unknown("")),
+            (" PING\r\n", unknown("")),
+            ("\0\r\n", unknown(r"\x00")),
+            ("AVERYLONGWORDTHATISNOOP x\r\n", unknown("AVERYLONGWORDTHA")),
+            // A server has no business with these.
+            ("PUB a 0\r\n\r\n", unknown("PUB")),
+            ("SUB a 1\r\n", unknown("SUB")),
+            ("CONNECT {}\r\n", unknown("CONNECT")),
+        ],
+    );
 }
 
 #[test]
@@ -212,9 +224,7 @@ fn f11_complaints_in_any_dress() {
 
 /// The client tells of this complaint, keeps its link, and could show it to anybody.
 fn complains(line: &str, error: &ServerError) {
-    let case = Case::new("F11");
-    let case = if line.len() > 1000 { case.coarse() } else { case };
-    case.play(|peer| {
+    Case::new("F11").coarse_if(line.len() > 1000).play(|peer| {
         peer.greet();
         peer.new_notices();
         peer.say(format!("{line}\r\n"));
@@ -239,10 +249,13 @@ fn f14_messages_with_other_numbers_of_arguments() {
 fn f15_subscription_numbers_that_are_none() {
     for sid in ["x", "-1", "+1", "0x10", "1.0", "18446744073709551616", "99999999999999999999", "\u{663}"] {
         let number = |op| ParseError::Number { op, field: Field::Sid };
-        breaks("F15", &[
-            (&format!("MSG a {sid} 1\r\nx\r\n"), number(OpName::Msg)),
-            (&format!("HMSG a {sid} 1 1\r\nx\r\n"), number(OpName::HMsg)),
-        ]);
+        breaks(
+            "F15",
+            &[
+                (&format!("MSG a {sid} 1\r\nx\r\n"), number(OpName::Msg)),
+                (&format!("HMSG a {sid} 1 1\r\nx\r\n"), number(OpName::HMsg)),
+            ],
+        );
     }
 }
 
@@ -250,11 +263,14 @@ fn f15_subscription_numbers_that_are_none() {
 fn f16_lengths_that_are_none() {
     for len in ["-1", "+1", "0x10", "1e3", "1.0", "1,000", "18446744073709551616", "\u{663}"] {
         let number = |op, field| ParseError::Number { op, field };
-        breaks("F16", &[
-            (&format!("MSG a 1 {len}\r\n"), number(OpName::Msg, Field::Length)),
-            (&format!("HMSG a 1 {len} 1\r\n"), number(OpName::HMsg, Field::HeaderLength)),
-            (&format!("HMSG a 1 1 {len}\r\n"), number(OpName::HMsg, Field::Length)),
-        ]);
+        breaks(
+            "F16",
+            &[
+                (&format!("MSG a 1 {len}\r\n"), number(OpName::Msg, Field::Length)),
+                (&format!("HMSG a 1 {len} 1\r\n"), number(OpName::HMsg, Field::HeaderLength)),
+                (&format!("HMSG a 1 1 {len}\r\n"), number(OpName::HMsg, Field::Length)),
+            ],
+        );
     }
     // `5 5` is an argument too many or a reply subject, nothing at all an argument too few.
     let msg = |found| ParseError::Arguments { op: OpName::Msg, found };
@@ -271,10 +287,13 @@ fn f17_lengths_above_the_cap() {
     for len in [max as u64 + 1, 4 << 30] {
         let refused = |op| ParseError::PayloadTooLarge { op, len, max };
         let held = super::bytes_held();
-        breaks("F17", &[
-            (&format!("MSG a 1 {len}\r\n"), refused(OpName::Msg)),
-            (&format!("HMSG a 1 12 {len}\r\n"), refused(OpName::HMsg)),
-        ]);
+        breaks(
+            "F17",
+            &[
+                (&format!("MSG a 1 {len}\r\n"), refused(OpName::Msg)),
+                (&format!("HMSG a 1 12 {len}\r\n"), refused(OpName::HMsg)),
+            ],
+        );
         assert!(super::bytes_held() < held + (max >> 1), "room was made for what was only announced");
     }
 }

@@ -3,7 +3,9 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use natsink::connection::{Action, Challenge, ConnectionOptions, Epoch, LinkError, ServerAddr, Sid, Statistics, Transmit};
+use natsink::connection::{
+    Action, Challenge, ConnectionOptions, Epoch, LinkError, ServerAddr, Sid, Statistics, Transmit,
+};
 use natsink::jetstream::{
     Message, Notice, Outcome, PublisherError, PublisherOptions, PublisherStatistics, SubmitError,
 };

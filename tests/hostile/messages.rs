@@ -195,7 +195,8 @@ fn f21_statuses_that_anybody_can_forge() {
 
 #[test]
 fn f22_header_lines_of_any_bytes() {
-    let block = b"NATS/1.0\r\nno colon\r\n: no name\r\n folded: x\r\n\ta\xff: \xfe\0\rx\r\n:\r\nb:\r\nb:  2 \r\nc\n: d\r\n\r\n";
+    let block =
+        b"NATS/1.0\r\nno colon\r\n: no name\r\n folded: x\r\n\ta\xff: \xfe\0\rx\r\n:\r\nb:\r\nb:  2 \r\nc\n: d\r\n\r\n";
     let headers = Headers::parse(block).expect("version and end are there");
     let pairs: Vec<(&[u8], &[u8])> = headers.iter().collect();
     let expected: [(&[u8], &[u8]); 5] =

@@ -1,6 +1,6 @@
 //! The scripted server: what a case's script says, what it waits for, and what it sees of the client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use natsink::connection::{CloseReason, LinkError};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::stage::{Heard, Place, Stage};
 
 /// The greeting of a server that wants nothing.
-pub(crate) const INFO: &str = r#"{"server_id":"S","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576,"jetstream":true}"#;
+pub(crate) const INFO: &str = r#"{"server_id":"S","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576,"jetstream":true,"tls_available":true}"#;
 
 /// How long anything may take that has to happen. Virtual time has its own end.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) notices: Vec<LinkNotice>,
     told: usize,
     has_link: bool,
+    /// Whether hands are shaken behind INFO.
+    upgrades: bool,
     over: bool,
 }
 
@@ -55,7 +57,7 @@ enum ClientOp {
 }
 
 impl Peer {
-    pub(crate) fn new(stage: Box<dyn Stage>) -> Self {
+    pub(crate) fn new(stage: Box<dyn Stage>, upgrades: bool) -> Self {
         Self {
             stage,
             parser: Parser::new(Side::Client, ParserLimits::default()),
@@ -66,6 +68,7 @@ impl Peer {
             notices: Vec::new(),
             told: 0,
             has_link: false,
+            upgrades,
             over: false,
         }
     }
@@ -95,6 +98,9 @@ impl Peer {
     pub(crate) fn greet_with(&mut self, info: &str) -> Value {
         self.accept();
         self.say(format!("INFO {info} \r\n"));
+        if self.upgrades {
+            self.stage.secure();
+        }
         let connect = self.connect();
         self.say("PONG\r\n");
         self.wait("the link to be up", |peer| (peer.stage.link_state() == LinkState::Up).then_some(()));
@@ -133,9 +139,21 @@ impl Peer {
 
     /// The number of the subscription that a subject belongs to.
     pub(crate) fn sid_of(&mut self, subject: &str) -> u64 {
-        let is_of = |pattern: &str| pattern == subject || pattern.strip_suffix('*').is_some_and(|p| subject.starts_with(p));
+        let is_of =
+            |pattern: &str| pattern == subject || pattern.strip_suffix('*').is_some_and(|p| subject.starts_with(p));
         let found = self.sids.iter().rev().find(|(pattern, _)| is_of(pattern));
         found.unwrap_or_else(|| panic!("nobody subscribed to {subject}")).1
+    }
+
+    /// The client's next dials, none of which is taken any further: to whom they went.
+    pub(crate) fn dials(&mut self, count: usize) -> BTreeSet<String> {
+        let mut dialled = BTreeSet::new();
+        for _ in 0..count {
+            self.accept();
+            dialled.insert(self.stage.dialled().to_string());
+            self.hang_up();
+        }
+        dialled
     }
 
     // What the server waits for.
@@ -307,6 +325,11 @@ impl Peer {
         let new = self.notices[self.told..].to_vec();
         self.told = self.notices.len();
         new
+    }
+
+    /// A good server would come too late for a test that must not take long.
+    pub(crate) fn ends_here(&mut self) {
+        self.over = true;
     }
 
     /// A good server cures everything: where there is no link one comes up, and a question is answered.

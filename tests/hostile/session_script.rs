@@ -17,20 +17,20 @@ pub(crate) fn bytes() -> Vec<u8> {
     let greeting = format!("INFO {INFO} \r\nPONG\r\n");
     let later = format!("INFO {INFO} \r\n");
     [
-            &greeting,
-            // The second INFO comes right behind the first PONG.
-            &later,
-            "+OK\r\nPING\r\n",
-            "MSG a.b 1 5\r\nhello\r\n",
-            "MSG a.b 1 re.ply 0\r\n\r\n",
-            "MSG $JS.EVENT.ADVISORY.X 1  7\r\n\r\nMSG x\r\n",
-            "HMSG a.b 1 re.ply 16 18\r\nNATS/1.0 503\r\n\r\nok\r\n",
-            "HMSG a 1 24 24\r\nNATS/1.0\r\nA: 1\r\nA: 2\r\n\r\n\r\n",
-            "-ERR 'Permissions Violation for Publish to \"q.a\"'\r\n",
-            "PONG\r\n",
-        ]
-        .concat()
-        .into_bytes()
+        &greeting,
+        // The second INFO comes right behind the first PONG.
+        &later,
+        "+OK\r\nPING\r\n",
+        "MSG a.b 1 5\r\nhello\r\n",
+        "MSG a.b 1 re.ply 0\r\n\r\n",
+        "MSG $JS.EVENT.ADVISORY.X 1  7\r\n\r\nMSG x\r\n",
+        "HMSG a.b 1 re.ply 16 18\r\nNATS/1.0 503\r\n\r\nok\r\n",
+        "HMSG a 1 24 24\r\nNATS/1.0\r\nA: 1\r\nA: 2\r\n\r\n\r\n",
+        "-ERR 'Permissions Violation for Publish to \"q.a\"'\r\n",
+        "PONG\r\n",
+    ]
+    .concat()
+    .into_bytes()
 }
 
 /// The events of a connection that hears these bytes, cut behind these numbers of them.
@@ -74,7 +74,11 @@ pub(crate) fn play(peer: &mut Peer) {
     let published = peer.publish(1);
     let sid = peer.sid_of(&published.reply);
     let ack = r#"{"stream":"ORD","seq":7,"duplicate": true}"#;
-    let mut said = format!("-ERR 'Invalid Subject'\r\nPING\r\nMSG a 999 2\r\n\r\n\r\nMSG {} {sid}  {}\r\n{ack}", published.reply, ack.len());
+    let mut said = format!(
+        "-ERR 'Invalid Subject'\r\nPING\r\nMSG a 999 2\r\n\r\n\r\nMSG {} {sid}  {}\r\n{ack}",
+        published.reply,
+        ack.len()
+    );
     said.push_str("\r\nINFO {\"headers\":true}\r\n");
     peer.new_notices();
     peer.say(said);

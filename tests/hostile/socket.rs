@@ -30,7 +30,8 @@ pub(crate) struct Sockets {
     listener: TcpListener,
     link: Link,
     is_heard: bool,
-    /// Who shakes hands at once when somebody dials, and who does when asked to.
+    /// Whether hands are shaken as soon as somebody dials.
+    tls_first: bool,
     tls: Option<Arc<ServerConfig>>,
     client: Client,
     publisher: Option<natsink::Publisher>,
@@ -54,7 +55,9 @@ impl Sockets {
         for server in &mut options.servers {
             *server = ServerAddr { host: "localhost".into(), port, tls: server.tls };
         }
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
+        let tls_first = options.tls.first;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
         let client = runtime.block_on(async { Client::start(options) }).expect("the system has random bytes");
         let chunking = match place {
             Place::Memory(chunking) | Place::Socket(chunking) => chunking,
@@ -66,6 +69,7 @@ impl Sockets {
             listener,
             link: Link::None,
             is_heard: false,
+            tls_first,
             tls,
             client,
             publisher: None,
@@ -118,7 +122,7 @@ impl Stage for Sockets {
                 socket.set_nodelay(true).expect("a socket takes nodelay");
                 socket.set_write_timeout(Some(SOCKET_DEADLINE)).expect("a socket takes a timeout");
                 (self.link, self.is_heard) = (Link::Clear(socket), true);
-                if self.place == Place::Tls {
+                if self.tls_first {
                     self.secure();
                 }
                 true

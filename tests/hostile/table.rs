@@ -4,7 +4,7 @@
 pub(crate) const PAGE: &str = include_str!("../../docs/hostile-peers.md");
 
 /// How many cases each group has.
-pub(crate) const GROUPS: [(char, u32); 1] = [('F', 32)];
+pub(crate) const GROUPS: [(char, u32); 2] = [('F', 32), ('I', 20)];
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
