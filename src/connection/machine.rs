@@ -86,7 +86,7 @@ pub struct Statistics {
     pub connects: u64,
     /// Dials that came to nothing.
     pub dials_failed: u64,
-    /// Messages for subscriptions that are gone, and PONGs to no PING.
+    /// Messages for subscriptions that are gone, PONGs to no PING, and later INFOs that cannot be read.
     pub strays: u64,
 }
 

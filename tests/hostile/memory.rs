@@ -216,11 +216,8 @@ impl Stage for Memory {
     }
 
     fn ask(&mut self, subject: &str) {
-        let (sid, inbox) = self.session.add_inbox().expect("there is room for an inbox");
-        self.inbox = Some(sid);
-        let (subject, inbox) = (Subject::new(subject), Subject::new(&inbox));
-        let (subject, inbox) = (subject.expect("a subject"), inbox.expect("a subject"));
-        assert!(self.session.publish(subject, Some(inbox), b""), "there is a link to ask over");
+        let subject = Subject::new(subject).expect("a subject");
+        self.inbox = Some(self.session.request(None, subject, None, b"").expect("there is a link to ask over"));
     }
 
     fn answer(&mut self) -> Option<Received> {

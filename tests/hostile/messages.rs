@@ -69,7 +69,9 @@ fn f12_pongs_that_nobody_asked_for() {
     written(&mut connection, epoch);
     assert_eq!(hear(&mut connection, epoch, "PONG\r\n"), ["Connected"]);
     assert_eq!(hear(&mut connection, epoch, "PONG\r\n".repeat(1000)), [""; 0]);
+    assert_eq!(connection.statistics().strays, 1000);
     assert!(connection.ping(1) && connection.ping(2));
+    assert_eq!(hear(&mut connection, epoch, "PONG\r\n"), [""; 0], "the PING has not even left");
     written(&mut connection, epoch);
     assert_eq!(hear(&mut connection, epoch, "PONG\r\n"), ["Pong(1)"]);
     assert_eq!(hear(&mut connection, epoch, "PONG\r\n"), ["Pong(2)"]);
@@ -243,6 +245,8 @@ fn f24_one_header_twice() {
         peer.answer_with(&question, "NATS/1.0 200\r\na: 1\r\na: 2\r\n\r\n", "x");
         let received = peer.received();
         assert_eq!((received.status, received.payload.as_ref()), (Some(200), &b"x"[..]));
+        let values: Vec<_> = received.headers().expect("they can be read").iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [b"1", b"2"]);
     });
 }
 
@@ -372,5 +376,6 @@ fn f32_more_pongs_than_pings() {
         peer.greet();
         peer.say("PONG\r\n".repeat(100));
         peer.fence();
+        assert_eq!(peer.stage.statistics().strays, 100);
     });
 }

@@ -1,6 +1,6 @@
 //! A whole session of a server, in all the forms that servers write, and what a client makes of it.
 
-use natsink::connection::{Action, Connection, ConnectionOptions, Event, ServerUrl};
+use natsink::connection::{Action, Connection, ConnectionOptions, Event, ServerUrl, Transmit};
 use natsink::jetstream::Outcome;
 use natsink::proto::{Pattern, ServerError};
 use natsink::rng::Entropy;
@@ -33,7 +33,8 @@ pub(crate) fn bytes() -> Vec<u8> {
     .into_bytes()
 }
 
-/// The events of a connection that hears these bytes, cut behind these numbers of them.
+/// The events of a connection that hears these bytes, cut behind these numbers of them, and behind the first INFO: a PONG
+/// answers nothing before CONNECT has left.
 pub(crate) fn events(bytes: &[u8], cuts: &[usize]) -> Vec<String> {
     let addr = ServerUrl::parse("h").expect("a URL").addr;
     let mut connection = Connection::new(ConnectionOptions::new(vec![addr]), &Entropy::new([7; 32]));
@@ -43,11 +44,19 @@ pub(crate) fn events(bytes: &[u8], cuts: &[usize]) -> Vec<String> {
     let Some(Action::Dial { epoch, .. }) = connection.poll_action() else { panic!("a dial is wanted") };
     connection.handle_connected(epoch, now);
     let (mut events, mut at) = (Vec::new(), 0);
-    for cut in cuts.iter().copied().filter(|&cut| cut < bytes.len()).chain([bytes.len()]) {
+    let greeting = bytes.iter().position(|&byte| byte == b'\n').expect("INFO has an end") + 1;
+    let mut cuts = [cuts, &[greeting, bytes.len()]].concat();
+    cuts.retain(|&cut| cut <= bytes.len());
+    cuts.sort_unstable();
+    for cut in cuts {
         connection.handle_input(epoch, &bytes[at..cut], now);
         at = cut;
         while let Some(event) = connection.poll_event() {
             events.push(shown(&event));
+        }
+        let mut transmit = Transmit::new();
+        if connection.poll_transmit(epoch, &mut transmit) {
+            connection.handle_transmitted(epoch, transmit.len(), now);
         }
     }
     assert!(connection.is_up());
