@@ -65,19 +65,29 @@ async def state(url: str, name: str, patience: float = 10) -> dict:
         await client.close()
 
 
-async def read_all(url: str, name: str, take) -> dict:
+async def step_down(url: str, name: str) -> None:
+    """Makes the leader of a replicated stream step down."""
+    client = await connected(url)
+    try:
+        await api(client, f"STREAM.LEADER.STEPDOWN.{name}", {})
+    finally:
+        await client.close()
+
+
+async def read_all(url: str, name: str, take, known: tuple = (0, 0)) -> dict:
     """Calls take(seq, message) for every message in stream order; returns the stream's state.
 
+    Begins behind `known`: how many messages have been read before, and the sequence of the last of them.
     The stream has to stand still: what is read must be exactly the `messages` it says to hold, before and after.
     """
     client = await connected(url)
     try:
         before = (await api(client, f"STREAM.INFO.{name}", {}))["state"]
-        seq_last = await Blocks(client, name, take).read(before["messages"])
+        seq_last = await Blocks(client, name, take).read(before["messages"] - known[0], known[1])
         after = (await api(client, f"STREAM.INFO.{name}", {}))["state"]
         if (before["messages"], before["last_seq"]) != (after["messages"], after["last_seq"]):
             raise Broken(f"the stream changed while it was read: {before} became {after}")
-        if before["messages"] and seq_last != before["last_seq"]:
+        if before["messages"] > known[0] and seq_last != before["last_seq"]:
             raise Broken(f"the last message read is {seq_last}, the stream's is {before['last_seq']}")
         return before
     finally:
@@ -94,10 +104,11 @@ class Blocks:
         self.client, self.stream, self.take = client, stream, take
         self.seq_last, self.left, self.block_left, self.ended = 0, 0, 0, None
 
-    async def read(self, count: int) -> int:
-        """Takes `count` messages; returns the sequence of the last."""
+    async def read(self, count: int, seq_after: int = 0) -> int:
+        """Takes `count` messages behind the sequence `seq_after`; returns the sequence of the last."""
         self.left = count
-        config = {"ack_policy": "none", "deliver_policy": "all", "mem_storage": True, "inactive_threshold": 60 * 10**9}
+        config = {"ack_policy": "none", "mem_storage": True, "inactive_threshold": 60 * 10**9}
+        config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": seq_after + 1}
         body = {"stream_name": self.stream, "config": config}
         consumer = (await api(self.client, f"CONSUMER.CREATE.{self.stream}", body))["name"]
         inbox = self.client.new_inbox()
