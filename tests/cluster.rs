@@ -20,7 +20,7 @@ use tokio::time::timeout;
 const BATCH: u64 = 7_500;
 /// How many of them are stored before the fault.
 const BEFORE: u64 = 1_500;
-/// Between two of the slow ones.
+/// Between two of the slow ones, and between two looks at how far the others are.
 const PACE: Duration = Duration::from_millis(1);
 /// Long enough for a batch, with an election in it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -83,7 +83,7 @@ impl Load {
         let stored = |statistics: PublisherStatistics| statistics.stored + statistics.duplicates;
         while stored(self.publisher.statistics()) < stored(before) + BEFORE {
             assert!(began.elapsed() < DEADLINE, "{what}: {:?}", self.publisher.statistics());
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PACE).await;
         }
         tokio::task::block_in_place(fault);
         over.store(true, Ordering::Relaxed);

@@ -229,8 +229,8 @@ except OSError as problem:
 
 #[test]
 fn a_lame_duck_tells_its_clients_and_ends() {
-    let config = "lame_duck_duration: 30s, lame_duck_grace_period: 1s";
-    let mut server = Server::start(ServerOptions { config: config.into(), monitor: true, ..ServerOptions::default() });
+    let config = support::server::LAME_DUCK.into();
+    let mut server = Server::start(ServerOptions { config, monitor: true, ..ServerOptions::default() });
     assert_eq!(server.monitored("/varz").unwrap()["server_name"], server.name());
     let mut raw = Raw::connect(&server.url());
     server.lame_duck();

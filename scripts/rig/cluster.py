@@ -94,7 +94,9 @@ class Cluster:
 
     def leads(self, name: str):
         """The member that says of itself that it leads the stream, or None."""
-        return next((one for one in self.running if one.stream(name).get("cluster", {}).get("leader") == one.name), None)
+        def is_leader(member):
+            return member.stream(name).get("cluster", {}).get("leader") == member.name
+        return next(filter(is_leader, self.running), None)
 
     def leader(self, name: str) -> Member:
         return self.until(f"a leader of {name}", lambda: self.leads(name))

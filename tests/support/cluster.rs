@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::server::free_port;
+use super::server::{LAME_DUCK, free_port};
 use super::{Raw, Server, ServerOptions};
 
 /// How long an election, or catching up after a restart, may take.
@@ -25,10 +25,8 @@ impl Cluster {
         let routes: Vec<u16> = (0..SIZE).map(|_| free_port()).collect();
         let urls: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let server = |route: &u16| {
-            let config = format!(
-                "cluster {{ name: natsink, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n\
-                 lame_duck_duration: 30s, lame_duck_grace_period: 1s"
-            );
+            let config =
+                format!("cluster {{ name: natsink, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n{LAME_DUCK}");
             Server::start(ServerOptions { config, monitor: true, ..ServerOptions::default() })
         };
         let cluster = Self { servers: routes.iter().map(server).collect() };

@@ -31,6 +31,9 @@ const RELOADED: &str = "Reloaded server configuration";
 /// How often a first start may lose its port to someone else.
 const PORT_TRIES: u32 = 10;
 
+/// Configuration that lets a lame duck end in seconds; without it that takes minutes.
+pub const LAME_DUCK: &str = "lame_duck_duration: 30s, lame_duck_grace_period: 1s";
+
 /// What a private server is to be.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -176,7 +179,7 @@ impl Server {
         self.signal("CONT");
     }
 
-    /// SIGUSR2: the server tells its clients, waits out `lame_duck_grace_period`, hangs up on them, and ends.
+    /// SIGUSR2: the server tells its clients, waits for the grace period, hangs up on them, and ends. See [`LAME_DUCK`].
     pub fn lame_duck(&self) {
         self.signal("USR2");
     }
