@@ -209,3 +209,63 @@ fn credentials_that_go_bad_are_tried_again_until_they_are_mended_or_the_time_is_
     run.until("its receipt", |run| run.told().contains("2 stored"));
     run.end().fails(78, "credentials", &["user.creds: no JWT in it"]);
 }
+
+#[test]
+fn a_user_whose_time_is_up_goes_on_with_the_renewed_file() {
+    let operator = Operator::new();
+    let (admin, user) = (operator.user("admin"), operator.user_for("user", Duration::from_secs(5)));
+    let place = place_of(&operator, &admin);
+    place.write("user.creds", user.creds());
+    let mut run = place.start(&["--creds", "user.creds"]);
+    let input = events(2);
+    let (first, second) = input.split_at(input.find('\n').expect("two lines") + 1);
+    run.write(first);
+    run.until("the first event", |_| stream(&place, &admin).stream_messages("ORDERS") == 1);
+    place.write("user.creds", operator.renewed(&user, None).creds());
+    run.tells("User Authentication Expired");
+    run.write(second);
+    run.until("the second event", |_| stream(&place, &admin).stream_messages("ORDERS") == 2);
+    let ended = run.end();
+    ended.ends(0, [2, 2, 0, 0, 0, 0]);
+    assert_eq!(ended.count("reconnects"), 1, "{ended:?}");
+}
+
+#[test]
+fn a_user_who_is_revoked_is_tried_again_until_the_time_is_up() {
+    let mut operator = Operator::new();
+    let (admin, user, other) = (operator.user("admin"), operator.user("user"), operator.user("other"));
+    let mut place = place_of(&operator, &admin);
+    place.write("user.creds", user.creds());
+    place.configure("", "credentials_file: user.creds, retry: { auth_secs: 2 }");
+    let mut run = place.start(&["-c", "natsink.yaml"]);
+    run.write(events(1));
+    run.until("the first event", |_| stream(&place, &admin).stream_messages("ORDERS") == 1);
+    operator.revoke(&user);
+    place.server.reload(&operator.config());
+    run.tells("User Authentication Revoked");
+    // Another file in time is as good as a pardon.
+    place.write("user.creds", other.creds());
+    run.write(events(1));
+    run.until("the second event", |_| stream(&place, &admin).stream_messages("ORDERS") == 2);
+    operator.revoke(&other);
+    place.server.reload(&operator.config());
+    run.write(events(1));
+    run.until("its receipt", |run| run.told().contains("2 stored"));
+    let ended = run.end();
+    ended.fails(77, "auth", &["credentials refused", "Authorization Violation"]).ends(77, [3, 2, 0, 0, 1, 0]);
+    hides(&ended, &[&user.seed(), &other.seed(), user.jwt(), other.jwt()]);
+}
+
+#[test]
+fn a_user_who_is_removed_ends_the_run_when_the_time_is_up() {
+    let mut place = Place::without_stream(ServerOptions::with_user("ann", "right"));
+    place.create_stream(json!({}));
+    place.configure("", "retry: { auth_secs: 1 }");
+    let mut run = place.start(&["-c", "natsink.yaml"]);
+    run.write(events(1));
+    run.until("the first event", |_| place.stored().len() == 1);
+    place.server.reload("authorization { user: bob, password: right }");
+    run.write(events(1));
+    run.until("its receipt", |run| run.told().contains("1 stored"));
+    run.end().fails(77, "auth", &["credentials refused", "Authorization Violation"]).ends(77, [2, 1, 0, 0, 1, 0]);
+}
