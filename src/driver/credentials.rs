@@ -43,6 +43,7 @@ use nkeys::error::ErrorKind;
 
 use super::small_file;
 use crate::connection::{AuthError, Authenticator, CREDS_LEN_MAX, Challenge, Credentials, Creds, CredsError, Secret};
+use crate::proto::base64;
 
 /// Where a seed or a JWT is kept: a file, read anew each time, or memory.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -224,7 +225,9 @@ impl Key {
     /// Ed25519 over the nonce's bytes, base64url without padding.
     fn sign(&self, nonce: &str) -> Result<String, AuthError> {
         let signature = self.pair.sign(nonce.as_bytes());
-        signature.map(|bytes| base64url(&bytes)).map_err(|_| AuthError::Failed("the nonce cannot be signed".into()))
+        signature
+            .map(|bytes| base64::encode_url(&bytes))
+            .map_err(|_| AuthError::Failed("the nonce cannot be signed".into()))
     }
 }
 
@@ -241,16 +244,4 @@ fn malformed(what: String, reason: &'static str) -> AuthError {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// RFC 4648 §5, without padding.
-fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity((bytes.len() * 4).div_ceil(3));
-    for group in bytes.chunks(3) {
-        let at = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        text.extend((0..=group.len()).map(|i| char::from(DIGITS[(bits >> (18 - 6 * i) & 63) as usize])));
-    }
-    text
 }

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{base64, rfc3339};
+use super::text::rfc3339;
+use crate::proto::base64;
 use crate::sink::{DeadLetter, LineHash};
 
 /// How much of the end of a file is searched for letters that a crashed run wrote, bytes.
@@ -142,7 +143,7 @@ impl<'a> Letter<'a> {
             attempts: letter.attempts,
             at: rfc3339(at),
             payload,
-            payload_base64: payload.is_none().then(|| base64(&letter.payload)),
+            payload_base64: payload.is_none().then(|| base64::encode(&letter.payload)),
             length: letter.whole.map(|whole| whole.len),
             sha256: letter.whole.map(|whole| whole.sha256.iter().map(|byte| format!("{byte:02x}")).collect()),
         }

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod base64;
 mod connect;
 pub(crate) mod decimal;
 pub mod encode;
