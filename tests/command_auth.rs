@@ -131,7 +131,7 @@ fn files_that_are_no_credentials_are_told_before_anything_is_dialled() {
         (&["--creds", "absent.creds"], &["cannot read absent.creds", "No such file"]),
         (&["--creds", "."], &["cannot read .", "not a file"]),
         (&["--creds", "cut.creds"], &["cut.creds: cut off"]),
-        (&["--creds", "flipped.creds"], &["flipped.creds: the seed's checksum"]),
+        (&["--creds", "flipped.creds"], &["flipped.creds: the seed is damaged"]),
         (&["--nkey", "garbage"], &["garbage: no seed in it"]),
         (&["--nkey", "whole.creds"], &["whole.creds: JWT and seed in one"]),
     ];

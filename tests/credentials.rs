@@ -126,7 +126,7 @@ fn each_bad_file_is_named_with_what_is_wrong() {
     let account = seed(&KeyPair::new_account());
     let cases = [
         (creds(JWT, &good).replace("END NATS", "CANARY"), "cut off"),
-        (creds(JWT, &flipped), "the seed's checksum is wrong"),
+        (creds(JWT, &flipped), "the seed is damaged"),
         (creds(JWT, &good[..56]), "58 characters"),
         (creds(JWT, &(good.clone() + "A")), "58 characters"),
         (creds(JWT, &account), "not that of a user"),
@@ -145,14 +145,14 @@ fn each_bad_file_is_named_with_what_is_wrong() {
         fs::write(&path, text).expect("a file");
         told(&CredsFile::new(&path), words);
     }
-    for (text, words) in [(flipped.as_str(), "checksum"), (&account, "not that of a user"), ("CANARY", "no seed in it")]
+    for (text, words) in [(flipped.as_str(), "damaged"), (&account, "not that of a user"), ("CANARY", "no seed in it")]
     {
         fs::write(&path, text).expect("a file");
         told(&Nkey::new(path.as_path()), words);
         told(&Jwt::new(Secret::from(JWT), path.as_path()), words);
     }
     let error = answer(&Nkey::new(Secret::from(flipped)), Some(NONCE)).expect_err("a wrong checksum");
-    assert!(error.to_string().starts_with("the seed: the seed's checksum"), "{error}");
+    assert!(error.to_string().starts_with("the seed: the seed is damaged"), "{error}");
     fs::write(&path, creds(JWT, &good)).expect("a file");
     told(&Nkey::new(path.as_path()), "this is a credentials file");
 }

@@ -214,8 +214,7 @@ impl Key {
             let reason = match error.kind() {
                 ErrorKind::InvalidKeyLength => "the seed has not the 58 characters of a seed",
                 ErrorKind::InvalidPrefix => CredsError::NotUser.reason(),
-                ErrorKind::ChecksumFailure => "the seed's checksum is wrong: a character is not what it was",
-                _ => CredsError::BadSeed.reason(),
+                _ => "the seed is damaged: a character of it is not what it was",
             };
             malformed(what(), reason)
         })?;
