@@ -8,7 +8,7 @@ use super::fault::{Direction, Fault};
 use super::link::Link;
 use super::wire::Wire;
 use super::world::World;
-use crate::connection::{Action, LinkError, TlsError};
+use crate::connection::{Action, Challenge, LinkError, TlsError};
 use crate::jetstream::{Message, Outcome, Payload, SubmitError};
 use crate::proto::{MsgId, Subject};
 use crate::time::Instant;
@@ -38,7 +38,13 @@ impl World {
                 let cause = LinkError::Tls(TlsError::NotBuilt);
                 self.session.handle_disconnected(epoch, cause, self.now);
             }
-            Action::Authenticate { .. } => unreachable!("the worlds give fixed credentials"),
+            Action::Authenticate { epoch, nonce, is_secure } => {
+                let asked = self.session.authenticator().zip(self.session.server().cloned());
+                if let Some((authenticator, server)) = asked {
+                    let answer = authenticator.answer(&Challenge::new(nonce.as_deref(), &server, is_secure));
+                    self.session.handle_credentials(epoch, answer, self.now);
+                }
+            }
             Action::Hangup(epoch) => {
                 // What the socket had taken still reaches the server.
                 if let Some(link) = self.links.iter_mut().find(|link| link.epoch == epoch) {

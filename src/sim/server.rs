@@ -193,6 +193,11 @@ impl Server {
         self.deliver(subject, None, None, payload);
     }
 
+    /// How many connections there are.
+    pub fn clients(&self) -> usize {
+        self.peers.len()
+    }
+
     /// What clients did wrong.
     pub fn violations(&self) -> &[Violation] {
         &self.violations

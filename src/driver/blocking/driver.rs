@@ -71,13 +71,14 @@ impl Driver {
 
     /// Prepares to sleep, unless something came up meanwhile. From here on whoever has something to do wakes the driver.
     fn sleep(&self, woken: &mut Vec<Waker>) -> Sleeping {
-        let is_writable = self.wire.socket().is_some();
         let mut session = self.wire.shared.lock();
         session.take_woken(woken);
         if session.is_closed() {
             return Sleeping::Over;
         }
         let until = session.poll_timeout();
+        // Looked at under the lock: else a link could come up and have its say between the two.
+        let is_writable = self.wire.socket().is_some();
         if self.wire.sleeps_until(&session, until) || (is_writable && session.outbox_len() > 0) {
             return Sleeping::NotYet;
         }
@@ -94,7 +95,8 @@ impl Driver {
                 None => return acted,
                 Some(Action::Dial { epoch, addr, turn }) => {
                     self.wire.dial(epoch);
-                    let dial = Dial { epoch, addr, turn, deadline: StdInstant::now() + self.connect_timeout };
+                    let dial =
+                        Dial { epoch, addr, turn, deadline: StdInstant::now().checked_add(self.connect_timeout) };
                     if let Err(cause) = self.wire.spawn("natsink-link", |wire| dial.run(wire)) {
                         self.lose(epoch, cause);
                     }

@@ -28,8 +28,8 @@ pub(super) struct Dial {
     pub(super) addr: ServerAddr,
     /// Which of the addresses of that name comes first.
     pub(super) turn: u32,
-    /// When the dial has taken too long.
-    pub(super) deadline: Instant,
+    /// When the dial has taken too long, if ever.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Dial {
@@ -67,14 +67,15 @@ impl Dial {
 
 /// Dials one address after the other until one takes the call. One that does not even refuse it costs the whole dial:
 /// the next dial begins with the next address.
-fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+fn connect(addresses: &[SocketAddr], deadline: Option<Instant>) -> io::Result<TcpStream> {
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
     for address in addresses {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(address, left) {
+        let dialled = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => TcpStream::connect(address),
+            Some(Duration::ZERO) => return Err(io::ErrorKind::TimedOut.into()),
+            Some(left) => TcpStream::connect_timeout(address, left),
+        };
+        match dialled {
             Ok(socket) => {
                 socket.set_nodelay(true)?;
                 socket.set_write_timeout(Some(WRITE_PATIENCE))?;

@@ -18,6 +18,7 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) shared: Arc<Shared>,
+    /// Locked within the session's lock, never around it.
     slot: Mutex<Slot>,
     /// Until when the driver sleeps, in microseconds. Read and written under the session's lock.
     asleep_until: AtomicU64,
@@ -78,6 +79,7 @@ impl Wire {
             && let Some(socket) = slot.socket.take()
         {
             slot.write_error = Some(cause);
+            drop(slot);
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
