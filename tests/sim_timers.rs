@@ -9,7 +9,7 @@ use natsink::jetstream::{
 };
 use natsink::proto::Pattern;
 use natsink::session::{LinkNotice, PublisherId};
-use natsink::sim::{Direction, Draft, Fault, Late, Pace, Script, Verdict, World, checks, scenes};
+use natsink::sim::{Direction, Draft, Fault, Late, Pace, Refusal, Script, Verdict, World, checks, scenes};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -163,6 +163,20 @@ fn a_refusing_server_is_no_dead_link() {
     assert!(statistics(&world, publisher).anomalies < 80, "{:?}", statistics(&world, publisher));
     world.server.script(Script::default());
     assert!(world.settle(11 * SECOND));
+    stored_once_in_order(&world, publisher);
+}
+
+#[test]
+fn a_message_that_is_in_process_for_a_minute_is_asked_about_ever_more_seldom() {
+    let (mut world, publisher) = under_way();
+    world.server.script(script(|_, _| Verdict::Refuse(Refusal::IN_PROCESS)));
+    world.enqueue_numbered(publisher, 5);
+    world.run(MINUTE);
+    // After 0.1, 0.2 and 0.4 s, then every 0.8 s.
+    let anomalies = statistics(&world, publisher).anomalies;
+    assert!((70..=80).contains(&anomalies), "{anomalies} pauses");
+    world.server.script(Script::default());
+    assert!(world.settle(SECOND));
     stored_once_in_order(&world, publisher);
 }
 

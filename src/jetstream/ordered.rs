@@ -10,6 +10,10 @@ use crate::time::Instant;
 /// connection and stream come in the order of the publishes; only the server's error answers overtake, and by little.
 const OVERTAKEN_GRACE: Duration = Duration::from_millis(250);
 
+/// The short pauses that double; later ones are as long as the last. A message can be in process for as long as its
+/// stream has no quorum.
+const SOON_PAUSES_MAX: u32 = 4;
+
 /// When and from where messages are written to the link.
 ///
 /// A pass is one run through the window, from the first unsettled on. An anomaly ends it. The next begins with one
@@ -30,8 +34,10 @@ pub(crate) struct Ordered {
     backoff: Backoff,
     /// Whether all answers come from one stream, and so in order.
     one_stream: bool,
-    /// Pauses since the watermark last moved.
+    /// Slow pauses since the watermark last moved.
     pauses: u32,
+    /// Short ones since then, as many as double.
+    soon_pauses: u32,
     /// The highest message settled in this pass.
     settled_max: Option<u64>,
     /// Since when the front is overtaken by a later answer.
@@ -51,9 +57,9 @@ enum Gait {
 /// How an anomaly is answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pace {
-    /// With the shortest pause.
+    /// With a short pause, which doubles a few times.
     Soon,
-    /// With a pause that doubles each time.
+    /// With a pause that doubles each time, up to the longest.
     Slowly,
 }
 
@@ -69,6 +75,7 @@ impl Ordered {
             backoff,
             one_stream,
             pauses: 0,
+            soon_pauses: 0,
             settled_max: None,
             overtaken_since: None,
         }
@@ -112,7 +119,7 @@ impl Ordered {
             self.gait = if self.is_careful(ledger) { Gait::Probing { probe: None } } else { Gait::Open };
         }
         if moved {
-            self.pauses = 0;
+            (self.pauses, self.soon_pauses) = (0, 0);
             self.overtaken_since = None;
         }
         self.settled_max = self.settled_max.max(Some(ordinal));
@@ -131,7 +138,10 @@ impl Ordered {
     /// The pass is over: pause, then begin again at the first unsettled.
     pub(crate) fn anomaly(&mut self, pace: Pace, front: u64, now: Instant) -> Duration {
         let pause = match pace {
-            Pace::Soon => self.backoff.initial,
+            Pace::Soon => {
+                self.soon_pauses = (self.soon_pauses + 1).min(SOON_PAUSES_MAX);
+                self.backoff.pause(self.soon_pauses)
+            }
             Pace::Slowly => {
                 self.pauses = self.pauses.saturating_add(1);
                 self.backoff.pause(self.pauses)
