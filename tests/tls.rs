@@ -117,6 +117,7 @@ async fn certificates_that_prove_nothing_are_refused() {
         (authority.server_not_yet(), "not valid for another"),
         (authority.server_for_clients_only(), "not for servers"),
         (authority.server_self_signed(), "nobody in"),
+        (authority.server_as_authority(), "CA:FALSE"),
         (stranger.server(), "nobody in"),
     ];
     let mut server = Server::start(ServerOptions::with_tls(&cases[0].0, ""));

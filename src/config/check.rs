@@ -20,8 +20,10 @@ pub const LINE_LEN_MAX: u64 = 64 * 1024 * 1024;
 pub const EVENTS_MAX: u64 = 1_000_000;
 /// The most bytes in a batch or in flight.
 pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Makes the plan of a run out of a configuration file, if there is one, the flags, which override it, and the
-/// environment: variables in the file, and `NATS_URL`, `NATS_USER` and `NATS_PASSWORD` where neither file nor flags say.
+
+/// Makes the plan of a run out of a configuration file, if there is one, a context of the `nats` command, which overrides
+/// it, the flags, which override both, and the environment: variables in the file, `NATS_URL`, `NATS_USER` and
+/// `NATS_PASSWORD` where none of them says, and `NATS_CONTEXT` where nothing else names a server.
 ///
 /// ```
 /// use natsink::config::{Flags, check};

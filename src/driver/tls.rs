@@ -208,6 +208,10 @@ fn untrusted(error: &CertificateError, ca_file: Option<&str>) -> String {
             }
             format!("it is not for {:?} but for {}", expected.to_str(), names.join(", "))
         }
+        // What `openssl req -x509` makes, unless it is told otherwise.
+        E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "it is that of an authority (CA:TRUE) and not of a server; make one with basicConstraints=CA:FALSE".into()
+        }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => "it is not for servers (extended key usage)".into(),
         _ => printable(&error.to_string()),
     }

@@ -83,6 +83,13 @@ impl Authority {
         self.write(&cert.pem(), &key)
     }
 
+    /// A server that shows a certificate that makes it an authority, as `openssl req -x509` makes them.
+    pub fn server_as_authority(&self) -> Identity {
+        let mut params = params("server", LOOPBACK);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// A client; `verify_and_map` knows it as `CN=name`.
     pub fn client(&self, name: &str) -> Identity {
         self.sign(params(name, &[]), ExtendedKeyUsagePurpose::ClientAuth)
