@@ -80,6 +80,9 @@
 //! |---|---|
 //! | `tokio` (default) | the async driver: `Client`, `Publisher` |
 //! | `blocking` | the driver on plain threads: `blocking::Client`, `blocking::Publisher`; clear text only, no runtime |
+//! | `tls` (default) | TLS for the async driver: `TlsOptions` are kept, and `tls::check` |
+//! | `nkeys` (default) | `credentials`: creds files, nkeys, JWTs, callbacks |
+//! | `tracing` | what becomes of links and publishers, told to the `tracing` crate |
 //! | `sink` (default) | the sink's machine: templates, event ids, the pipeline |
 //! | `cli` | the command `natsink`, and the floors that it needs |
 //! | `sim` | a model server and virtual time, for tests; no part of the promise |
