@@ -247,3 +247,132 @@ fn span(secs: u64) -> String {
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::BASE64;
+    use rcgen::{CertificateParams, KeyPair};
+    use std::fs;
+    use std::path::PathBuf;
+    use tempfile::TempDir;
+
+    /// A folder with a certificate, `cert.pem`, and its key, `key.pem`; whatever else the options are to name.
+    struct Files(TempDir);
+
+    impl Files {
+        fn new() -> (Self, KeyPair) {
+            let files = Self(tempfile::tempdir().unwrap());
+            let key = KeyPair::generate().unwrap();
+            let cert = CertificateParams::new(["localhost".into()]).unwrap().self_signed(&key).unwrap();
+            files.write("cert.pem", &cert.pem());
+            files.write("key.pem", &key.serialize_pem());
+            (files, key)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        fn check(&self, ca: Option<&str>, cert: Option<&str>, key: Option<&str>) -> Result<(), String> {
+            let path = |name: Option<&str>| name.map(|name| self.path(name).to_str().unwrap().into());
+            let options = TlsOptions {
+                ca_file: path(ca.or(Some("cert.pem"))),
+                cert_file: path(cert),
+                key_file: path(key),
+                ..TlsOptions::default()
+            };
+            check(&options).map_err(|error| {
+                let TlsError::Files(words) = &error else { panic!("{error:?}") };
+                assert!(words.starts_with(self.0.path().to_str().unwrap()), "{words}");
+                words.clone()
+            })
+        }
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
+    }
+
+    #[test]
+    fn keys_are_read_in_their_usual_shapes() {
+        let (files, key) = Files::new();
+        files.check(None, None, None).unwrap();
+        files.check(None, Some("cert.pem"), Some("key.pem")).unwrap();
+        // SEC1 is what PKCS#8 wraps for elliptic curves, behind 29 bytes for this one.
+        files.write("sec1.pem", &pem("EC PRIVATE KEY", &key.serialize_der()[29..]));
+        files.check(None, Some("cert.pem"), Some("sec1.pem")).unwrap();
+        let both = fs::read_to_string(files.path("cert.pem")).unwrap() + &key.serialize_pem().replace('\n', "\r\n");
+        files.write("both.pem", &both);
+        files.check(Some("both.pem"), Some("both.pem"), Some("both.pem")).unwrap();
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named_and_never_shown() {
+        let (files, _) = Files::new();
+        let canary = BASE64.encode(b"canary: this must never show");
+        files.write("empty.pem", "");
+        files.write("text.pem", &canary);
+        files.write("begin.pem", &format!("-----BEGIN {canary}\n"));
+        files.write("open.pem", &format!("-----BEGIN PRIVATE KEY-----\n{canary}\n"));
+        files.write("no_base64.pem", &format!("-----BEGIN PRIVATE KEY-----\n{canary}!\n-----END PRIVATE KEY-----\n"));
+        files.write("no_key.pem", &pem("PRIVATE KEY", canary.as_bytes()));
+        files.write("locked.pem", &pem("ENCRYPTED PRIVATE KEY", canary.as_bytes()));
+        files.write("no_cert.pem", &pem("CERTIFICATE", canary.as_bytes()));
+        files.write("long.pem", &canary.repeat(CERTS_LEN_MAX / canary.len() + 1));
+        files.write("other.pem", &KeyPair::generate().unwrap().serialize_pem());
+        let (cert, key) = (Some("cert.pem"), Some("key.pem"));
+        let cases = [
+            (files.check(Some("none.pem"), None, None), "No such file"),
+            (files.check(Some("empty.pem"), None, None), "no certificate in it"),
+            (files.check(Some("text.pem"), None, None), "no certificate in it"),
+            (files.check(Some("begin.pem"), None, None), "damaged PEM"),
+            (files.check(Some("no_cert.pem"), None, None), "none of its certificates"),
+            (files.check(Some("long.pem"), None, None), "longer than 1048576 bytes"),
+            (files.check(Some("."), None, None), "not a file"),
+            (files.check(None, cert, None), "goes with its key file"),
+            (files.check(None, None, key), "goes with its certificate file"),
+            (files.check(None, Some("no_cert.pem"), key), "first certificate cannot be read"),
+            (files.check(None, cert, Some("none.pem")), "No such file"),
+            (files.check(None, cert, Some("cert.pem")), "no private key in it"),
+            (files.check(None, cert, Some("begin.pem")), "no private key in it"),
+            (files.check(None, cert, Some("open.pem")), "no private key in it"),
+            (files.check(None, cert, Some("no_base64.pem")), "no private key in it"),
+            (files.check(None, cert, Some("locked.pem")), "without a passphrase"),
+            (files.check(None, cert, Some("no_key.pem")), "of a kind that is known"),
+            (files.check(None, cert, Some("long.pem")), "longer than 65536 bytes"),
+            (files.check(None, cert, Some("other.pem")), "not the key of the first certificate"),
+        ];
+        for (checked, expected) in cases {
+            let words = checked.unwrap_err();
+            assert!(words.contains(expected), "{words:?} instead of {expected:?}");
+            assert!(!words.contains(&canary[..8]) && !words.contains("canary"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_found_before_anything_is_dialled() {
+        let (files, _) = Files::new();
+        let ca_file = files.path("cert.pem").to_str().map(Into::into);
+        let named = |name: &str| TlsOptions {
+            ca_file: ca_file.clone(),
+            server_name: Some(name.into()),
+            ..TlsOptions::default()
+        };
+        for name in ["localhost", "nats-1.example.com", "_nats.example.com", "127.0.0.1", "::1"] {
+            check(&named(name)).unwrap();
+        }
+        for name in ["", "a b", "nats://a", "[::1]", "a..b"] {
+            assert!(matches!(check(&named(name)), Err(TlsError::Untrusted(_))), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn spans_are_said_in_their_unit() {
+        assert_eq!([5, 7199, 7200, 172_799, 172_800].map(span), ["5s", "7199s", "2 hours", "47 hours", "2 days"]);
+    }
+}

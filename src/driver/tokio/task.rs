@@ -23,13 +23,15 @@ const READ_LEN: usize = 64 << 10;
 const TURNS_MAX: usize = 32;
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Socket, LinkError>> + Send>>;
-type Asking = tokio::task::JoinHandle<Result<Credentials, AuthError>>;
+type Answering = tokio::task::JoinHandle<Result<Credentials, AuthError>>;
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
     link: Link,
-    /// The authenticator at work, on a thread that may block.
-    asking: Option<(Epoch, Asking)>,
+    /// The authenticator at work, on a thread that may block: never on two, however long it takes.
+    answering: Option<(Epoch, Answering)>,
+    /// What it is to be asked when it is done with an earlier link.
+    question: Option<Question>,
     /// Bytes carried off and not yet written. They belong to the present socket.
     transmit: Transmit,
     /// Why writing failed. Reading goes on until its end: the server may have said why it closed.
@@ -38,6 +40,13 @@ pub(super) struct Driver {
     sleep: Pin<Box<Sleep>>,
     armed_at: Option<Instant>,
     woken: Vec<Waker>,
+}
+
+/// What the authenticator is to answer.
+struct Question {
+    epoch: Epoch,
+    nonce: Option<String>,
+    is_secure: bool,
 }
 
 enum Link {
@@ -54,7 +63,8 @@ impl Driver {
         Self {
             shared,
             link: Link::None,
-            asking: None,
+            answering: None,
+            question: None,
             transmit: Transmit::new(),
             write_error: None,
             input: vec![0; READ_LEN].into_boxed_slice(),
@@ -88,28 +98,39 @@ impl Driver {
         true
     }
 
-    fn poll_asking(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((epoch, asking)) = &mut self.asking else { return false };
+    fn poll_answering(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((epoch, answering)) = &mut self.answering else { return false };
         let epoch = *epoch;
-        let Poll::Ready(answer) = Pin::new(asking).poll(cx) else { return false };
-        self.asking = None;
+        let Poll::Ready(answer) = Pin::new(answering).poll(cx) else { return false };
+        self.answering = None;
         let answer = answer.unwrap_or_else(|_| Err(AuthError::Failed("the authenticator panicked".into())));
         let now = self.shared.now();
         self.shared.lock().handle_credentials(epoch, answer, now);
+        if let Some(question) = self.question.take() {
+            self.ask(question);
+        }
         true
     }
 
     /// Asks for credentials where blocking is allowed. An answer that comes after its link has gone is dropped.
-    fn ask(&mut self, epoch: Epoch, nonce: Option<String>, is_secure: bool) {
+    fn ask(&mut self, question: Question) {
+        if self.answering.is_some() {
+            self.question = Some(question);
+            return;
+        }
+        let Question { epoch, nonce, is_secure } = question;
+        if !matches!(self.link, Link::Socket(of, _) if of == epoch) {
+            return;
+        }
         let (authenticator, server) = {
             let session = self.shared.lock();
             (session.authenticator(), session.server().cloned())
         };
         let (Some(authenticator), Some(server)) = (authenticator, server) else { return };
-        let asking = tokio::task::spawn_blocking(move || {
+        let answering = tokio::task::spawn_blocking(move || {
             authenticator.answer(&Challenge::new(nonce.as_deref(), &server, is_secure))
         });
-        self.asking = Some((epoch, asking));
+        self.answering = Some((epoch, answering));
     }
 
     /// Puts the socket into the handshake's hands.
@@ -192,7 +213,9 @@ impl Driver {
                     self.begin(Link::Dialing(epoch, Box::pin(Socket::dial(addr, turn))));
                 }
                 Some(Action::StartTls { epoch, server_name }) => self.secure(epoch, server_name),
-                Some(Action::Authenticate { epoch, nonce, is_secure }) => self.ask(epoch, nonce, is_secure),
+                Some(Action::Authenticate { epoch, nonce, is_secure }) => {
+                    self.ask(Question { epoch, nonce, is_secure });
+                }
                 Some(Action::Hangup(epoch)) => match &self.link {
                     Link::Dialing(of, _) | Link::Securing(of, _) | Link::Socket(of, _) if *of == epoch => {
                         self.begin(Link::None);
@@ -260,7 +283,7 @@ impl Future for Driver {
             // Nothing is read from a new socket before its action is done: it may be the handshake.
             let mut moved = driver.poll_dial(cx);
             moved |= driver.poll_actions();
-            moved |= driver.poll_asking(cx);
+            moved |= driver.poll_answering(cx);
             moved |= driver.poll_read(cx);
             moved |= driver.poll_write(cx);
             moved |= driver.poll_timer(cx);
