@@ -3,8 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use natsink::connection::{ConnectionOptions, LinkError, ServerUrl};
@@ -13,7 +12,7 @@ use natsink::proto::Subject;
 use natsink::rng::Entropy;
 use natsink::session::{Session, SessionError};
 use natsink::time::Instant;
-use support::hand::{Hand, Written, info, stream, verified};
+use support::hand::{Count, Hand, Written, info, stream, verified};
 
 #[test]
 fn a_question_that_finds_no_room_sets_no_timer_that_is_over() {
@@ -200,26 +199,10 @@ fn a_message_is_never_held_against_another_stream() {
     assert!(outcomes.contains(&Outcome::Duplicate { seq: 3, verified: false }), "{outcomes:?}");
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Hand {
-    fn wake_all(&mut self) {
-        std::iter::from_fn(|| self.session.pop_woken()).for_each(Waker::wake);
-    }
-}
-
 #[test]
 fn all_readers_of_outcomes_are_woken() {
     let (mut hand, publisher) = verified(stream());
-    let counts = [Arc::<Count>::default(), Arc::default()];
+    let counts = [Count::new(), Count::new()];
     for count in &counts {
         let waker = Waker::from(Arc::clone(count));
         assert_eq!(hand.session.take_outcomes(publisher, &mut Vec::new(), Some(&waker)), 0);
@@ -229,7 +212,7 @@ fn all_readers_of_outcomes_are_woken() {
     hand.answer(&sent, r#"{"stream":"ORD","seq":100}"#);
     hand.wake_all();
     // The second one may have been dropped: were the first not woken, nobody would read.
-    assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
+    assert_eq!(counts.map(|count| count.woken()), [1, 1]);
 }
 
 #[test]
@@ -237,16 +220,16 @@ fn who_watches_is_woken_by_a_dial_and_by_the_end_of_a_publisher() {
     let (mut hand, publisher) = verified(stream());
     hand.session.handle_disconnected(hand.epoch, LinkError::Closed { hint: None }, hand.now);
     hand.wake_all();
-    let count = Arc::<Count>::default();
+    let count = Count::new();
     let waker = Waker::from(Arc::clone(&count));
     hand.session.watch(&waker);
     hand.session.handle_timeout(hand.now);
     hand.wake_all();
-    assert_eq!(count.0.load(Ordering::Relaxed), 1, "dialing");
+    assert_eq!(count.woken(), 1, "dialing");
     hand.session.watch(&waker);
     hand.session.close_publisher(publisher);
     hand.wake_all();
-    assert_eq!(count.0.load(Ordering::Relaxed), 2, "closed");
+    assert_eq!(count.woken(), 2, "closed");
 }
 
 #[test]

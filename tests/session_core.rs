@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use natsink::session::{
     DrainError, FlushError, FlushId, LinkNotice, LinkState, RequestError, SessionError, SubscriptionEnd,
     SubscriptionLimits,
 };
-use support::hand::{Hand, stream, verified};
+use support::hand::{Count, Hand, stream, verified};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What the first subscription beside the publisher's inbox is called on the wire.
@@ -123,6 +124,10 @@ fn a_flush_ends_with_its_link() {
     hand.connect();
     hand.say(b"PONG\r\n");
     assert_eq!(flushed(&mut hand, flush), Poll::Ready(Err(FlushError::LinkLost(lost()))));
+    let flush = begin_flush(&mut hand);
+    hand.written();
+    hand.say(b"PONG\r\n");
+    assert!(matches!(flushed(&mut hand, flush), Poll::Ready(Ok(_))), "the next link answers for itself");
     let flush = begin_flush(&mut hand);
     hand.session.close(hand.now);
     assert_eq!(flushed(&mut hand, flush), Poll::Ready(Err(FlushError::Closed(CloseReason::Requested))));
@@ -350,6 +355,55 @@ fn publishers_that_fill_the_outbox_leave_room_for_others_and_others_have_a_bound
     assert_eq!(hand.session.publish(None, subject("a"), None, None, &payload), Err(PublishError::NoRoom));
     hand.written();
     assert_eq!(hand.session.publish(None, subject("a"), None, None, &payload), Ok(()));
+}
+
+#[test]
+fn those_who_wait_to_publish_are_woken_one_after_the_other_when_it_is_worth_it() {
+    let mut hand = hand();
+    lose(&mut hand);
+    let [first, second] = [Count::new(), Count::new()];
+    let mut tickets = [None, None];
+    for (count, ticket) in [&first, &second].into_iter().zip(&mut tickets) {
+        hand.session.wait_in_line(ticket, &Waker::from(Arc::clone(count)));
+    }
+    hand.connect();
+    hand.wake_all();
+    assert_eq!(first.woken(), 1, "there is a link");
+    assert_eq!(second.woken(), 0, "it is not its turn");
+    let publish = |hand: &mut Hand, ticket| hand.session.publish(ticket, subject("a"), None, None, b"");
+    assert_eq!(publish(&mut hand, tickets[1]), Err(PublishError::NoRoom));
+    assert_eq!(publish(&mut hand, None), Err(PublishError::NoRoom));
+    // The first gives up.
+    hand.session.leave_line(tickets[0].unwrap());
+    hand.wake_all();
+    assert_eq!(second.woken(), 1);
+    assert_eq!(publish(&mut hand, tickets[1]), Ok(()));
+    let before = second.woken();
+    hand.written();
+    hand.wake_all();
+    assert!(second.woken() > before, "there is room again");
+}
+
+#[test]
+fn those_who_wait_for_room_are_told_of_a_drain() {
+    let (mut hand, publisher) = verified(PublisherOptions { in_flight_max: 1, ..stream() });
+    hand.submit(publisher, "ord.1", "a", "x").unwrap();
+    let [submitter, writer, unasked] = [Count::new(), Count::new(), Count::new()];
+    let waker = |count: &Arc<Count>| Waker::from(Arc::clone(count));
+    let (mut to_submit, mut to_publish) = (None, None);
+    hand.session.wait(publisher, &mut to_submit, &waker(&submitter));
+    hand.session.wait_in_line(&mut to_publish, &waker(&writer));
+    assert!(hand.session.poll_drain(&waker(&unasked)).is_pending());
+    hand.session.begin_drain(hand.now + SECOND, hand.now);
+    hand.wake_all();
+    assert_eq!((submitter.woken(), writer.woken(), unasked.woken()), (1, 1, 0));
+    let refused = hand.session.publish(to_publish, subject("a"), None, None, b"");
+    assert_eq!(refused, Err(PublishError::Draining));
+    assert!(hand.session.has_room(publisher, to_submit), "who waits for room alone is let go");
+    hand.now = hand.now + SECOND;
+    hand.session.handle_timeout(hand.now);
+    hand.wake_all();
+    assert_eq!(unasked.woken(), 1);
 }
 
 #[test]

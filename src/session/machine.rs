@@ -40,7 +40,7 @@ pub struct Session {
     pub(super) connection: Connection,
     pub(super) seats: BTreeMap<PublisherId, Seat>,
     pub(super) subscribers: BTreeMap<Sid, Subscriber>,
-    pub(super) inboxes_made: u32,
+    pub(super) inboxes_made: u64,
     pub(super) run: u64,
     pub(super) flushes: Flushes,
     /// Who waits for room to publish to core NATS.
@@ -61,7 +61,7 @@ pub struct Session {
 
 /// Names a publisher of a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct PublisherId(pub(super) u32);
+pub struct PublisherId(pub(super) u64);
 
 impl Session {
     /// A session that will ask for its first dial at once.
@@ -149,7 +149,9 @@ impl Session {
         let some = self.connection.poll_transmit(epoch, transmit);
         if some {
             self.pump(now);
-            self.line.wake_first(&mut self.woken);
+            if self.connection.is_up() {
+                self.line.wake_first(&mut self.woken);
+            }
         }
         some
     }

@@ -1,6 +1,9 @@
 //! A session driven by hand: its clock, and a socket whose other end is the test.
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerList, Transmit};
@@ -31,6 +34,26 @@ pub struct Hand {
     parser: Parser,
     read: Vec<u8>,
     pub seen: Vec<Outcome>,
+}
+
+/// A waker that counts how often it is woken.
+#[derive(Default)]
+pub struct Count(AtomicUsize);
+
+impl Count {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn woken(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Hand {
@@ -72,6 +95,11 @@ impl Hand {
         self.say(INFO);
         self.written();
         self.say(b"PONG\r\n");
+    }
+
+    /// Wakes all whom the session left to be woken.
+    pub fn wake_all(&mut self) {
+        std::iter::from_fn(|| self.session.pop_woken()).for_each(Waker::wake);
     }
 
     pub fn say(&mut self, bytes: &[u8]) {
