@@ -324,8 +324,14 @@ fn a_request_has_one_answer_and_leaves_nothing_behind() {
 #[test]
 fn nothing_is_kept_for_a_later_link() {
     let mut hand = hand();
-    publish(&mut hand, "lost").unwrap();
+    publish(&mut hand, "sent").unwrap();
+    hand.written();
+    for _ in 0..3 {
+        publish(&mut hand, "lost").unwrap();
+    }
+    notices(&mut hand);
     lose(&mut hand);
+    assert_eq!(notices(&mut hand), [LinkNotice::Lost(lost()), LinkNotice::Unsent(3)]);
     assert_eq!(publish(&mut hand, "refused"), Err(PublishError::NoLink));
     let asked = hand.session.request(None, subject("refused"), None, b"");
     assert_eq!(asked, Err(RequestError::Publish(PublishError::NoLink)));

@@ -96,7 +96,7 @@ impl Session {
     /// Publishes to core NATS: at most once. `ticket` is the caller's place in the line, if it has one.
     ///
     /// It is written to the present link or not at all: nothing is kept for a later one. When the link is lost before
-    /// the server has read it, it is lost; a flush tells.
+    /// the server has read it, it is lost: a flush tells, and a [`LinkNotice::Unsent`] of those that had not even left.
     ///
     /// # Errors
     /// Nothing was written then. `NoLink` and `NoRoom` pass; who waits for that in line is served in turn.
@@ -110,7 +110,7 @@ impl Session {
     ) -> Result<(), PublishError> {
         self.check_turn(ticket)?;
         self.connection.publish(subject, reply, headers, payload)?;
-        self.unproven();
+        self.wrote();
         self.wake_driver();
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Session {
             self.connection.unsubscribe(sid);
             return Err(error.into());
         }
-        self.unproven();
+        self.wrote();
         let mut subscriber = Subscriber::new(&inbox, SubscriptionLimits::messages(1));
         subscriber.question = Some(subject.as_str().to_string());
         self.subscribers.insert(sid, subscriber);

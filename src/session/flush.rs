@@ -2,9 +2,9 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::fmt;
 use core::task::{Poll, Waker};
 use core::time::Duration;
+use core::{fmt, mem};
 
 use super::machine::Session;
 use super::subscriber::SubscriptionEnd;
@@ -41,8 +41,19 @@ pub(super) struct Flushes {
     pings_made: u64,
     /// Somebody waits for a PING that could not be sent.
     has_unasked: bool,
-    /// What core NATS messages have been written and are not known to be read: up to here.
+    /// Where the last message to core NATS ends that is not known to be read.
     unproven: Option<u64>,
+    /// Where each message to core NATS ends that the socket has not taken.
+    unsent: VecDeque<u64>,
+}
+
+/// What goes with a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Loss {
+    /// Messages to core NATS that had not left.
+    pub(super) unsent: u64,
+    /// Whether anything to or from core NATS may be lost.
+    pub(super) is_possible: bool,
 }
 
 /// The PING that was sent for somebody; none yet where there were too many.
@@ -145,9 +156,11 @@ impl Session {
         }
     }
 
-    /// Notes that messages to core NATS were written.
-    pub(super) fn unproven(&mut self) {
-        self.flushes.unproven = Some(self.connection.progress().1);
+    /// Notes that a message to core NATS was written.
+    pub(super) fn wrote(&mut self) {
+        let (_, pushed) = self.connection.progress();
+        self.flushes.unproven = Some(pushed);
+        self.flushes.unsent.push_back(pushed);
     }
 
     /// Whether the server is known to have read all messages to core NATS.
@@ -163,6 +176,9 @@ impl Session {
     /// Notes which PINGs have left, and asks for those who could not ask yet.
     pub(super) fn settle_flushes(&mut self, now: Instant) {
         let (transmitted, _) = self.connection.progress();
+        while self.flushes.unsent.front().is_some_and(|end| *end <= transmitted) {
+            self.flushes.unsent.pop_front();
+        }
         for ping in self.flushes.pings.iter_mut().rev().take_while(|ping| ping.left_at.is_none()) {
             ping.left_at = (ping.pushed <= transmitted).then_some(now);
         }
@@ -196,10 +212,11 @@ impl Session {
         }
     }
 
-    /// The link is gone: nothing that was asked of it will be answered. Whether something is lost with it.
-    pub(super) fn fail_flushes(&mut self, error: &FlushError) -> bool {
+    /// The link is gone: nothing that was asked of it will be answered.
+    pub(super) fn fail_flushes(&mut self, error: &FlushError) -> Loss {
         let flushes = &mut self.flushes;
-        let mut is_loss = flushes.unproven.take().is_some();
+        let mut is_possible = flushes.unproven.take().is_some();
+        let unsent = mem::take(&mut flushes.unsent).len() as u64;
         flushes.pings.clear();
         flushes.has_unasked = false;
         for flush in flushes.open.values_mut() {
@@ -208,13 +225,13 @@ impl Session {
                 self.woken.extend(flush.reader.take());
             }
         }
-        for (sid, _) in core::mem::take(&mut flushes.ending) {
+        for (sid, _) in mem::take(&mut flushes.ending) {
             if let (Some(subscriber), FlushError::LinkLost(cause)) = (self.subscribers.get_mut(&sid), error) {
-                is_loss |= !subscriber.has_ended();
+                is_possible |= !subscriber.has_ended();
                 subscriber.end(SubscriptionEnd::LinkLost(cause.clone()), &mut self.woken);
             }
         }
-        is_loss
+        Loss { unsent, is_possible }
     }
 }
 

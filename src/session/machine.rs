@@ -370,10 +370,12 @@ impl Session {
                         LinkError::Refused(error) if error.is_about_input() => self.blame(error, now),
                         _ => self.seats.values_mut().for_each(|seat| seat.publisher.handle_disconnected()),
                     }
-                    if self.fail_flushes(&FlushError::LinkLost(cause.clone())) {
+                    let loss = self.fail_flushes(&FlushError::LinkLost(cause.clone()));
+                    if loss.is_possible {
                         self.drain_lost(&cause);
                     }
                     self.note(LinkNotice::Lost(cause));
+                    self.note_unsent(loss.unsent);
                 }
                 Event::DialFailed(cause) => self.note(LinkNotice::DialFailed(cause)),
                 Event::ServerError(error) => {
@@ -417,13 +419,20 @@ impl Session {
             seat.publisher.handle_closed(reason);
             seat.wake_all(&mut self.woken);
         }
-        self.fail_flushes(&FlushError::Closed(reason.clone()));
+        let loss = self.fail_flushes(&FlushError::Closed(reason.clone()));
+        self.note_unsent(loss.unsent);
         for subscriber in self.subscribers.values_mut() {
             subscriber.end(SubscriptionEnd::Closed(reason.clone()), &mut self.woken);
         }
         self.line.wake_all(&mut self.woken);
         self.drain_closed(reason);
         self.note(LinkNotice::Closed(reason.clone()));
+    }
+
+    fn note_unsent(&mut self, unsent: u64) {
+        if unsent > 0 {
+            self.note(LinkNotice::Unsent(unsent));
+        }
     }
 
     pub(super) fn note(&mut self, notice: LinkNotice) {

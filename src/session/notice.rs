@@ -32,6 +32,9 @@ pub enum LinkNotice {
     },
     /// It was lost.
     Lost(LinkError),
+    /// So many messages published to core NATS had not left for the link that is lost, and are lost with it. Of those that
+    /// had left some may be lost too.
+    Unsent(u64),
     /// A dial came to nothing.
     DialFailed(LinkError),
     /// The server complained.

@@ -12,6 +12,9 @@ pub(super) fn tell(notice: &LinkNotice) {
             tracing::info!(target: "natsink::link", server = server.as_deref(), "connected to {addr}{named}");
         }
         LinkNotice::Lost(cause) => tracing::warn!(target: "natsink::link", "connection lost: {cause}"),
+        LinkNotice::Unsent(count) => {
+            tracing::warn!(target: "natsink::link", count, "messages to core NATS had not left, and are lost");
+        }
         LinkNotice::DialFailed(cause) => tracing::warn!(target: "natsink::link", "cannot connect: {cause}"),
         LinkNotice::ServerError(error) => tracing::warn!(target: "natsink::link", "the server says: {error}"),
         LinkNotice::LameDuck => tracing::warn!(target: "natsink::link", "the server is about to shut down"),

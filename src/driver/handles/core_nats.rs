@@ -19,8 +19,25 @@ impl Client {
     /// Publishes to core NATS, at most once: waits for a link with room, and writes it there.
     ///
     /// Who waits is served first come, first served; while there is no link it waits for one. Nothing is kept for a later
-    /// link: what was written when a link is lost may be lost with it, and [`Client::flush`] tells whether the server has
-    /// read it. Dropped while it waits, nothing was written; once it is ready, all of it.
+    /// link: what was written when a link is lost may be lost with it. [`Client::flush`] tells whether the server has read
+    /// it, and a [`LinkNotice::Unsent`](crate::session::LinkNotice::Unsent) counts what had not even left. Dropped while it
+    /// waits, nothing was written; once it is ready, all of it.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use natsink::proto::Subject;
+    ///
+    /// let client = natsink::connect("nats://127.0.0.1:4222").await?;
+    /// client.publish(Subject::new("greetings")?, None, None, b"hello").await?;
+    /// client.flush(Duration::from_secs(5)).await?; // the server has read it
+    /// let answer = client.request(Subject::new("time")?, b"now?", Duration::from_secs(1)).await?;
+    /// println!("{:?}", answer.payload);
+    /// client.drain(Duration::from_secs(5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the message is larger than the server takes, or the connection drains or is over. Nothing was written then.
