@@ -10,14 +10,17 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use bench_options::{ID_ROOT, options};
-use natsink::Ack;
+use natsink::connection::{ConnectionOptions, ServerList};
 use natsink::jetstream::{Message, Outcome, PublisherOptions};
 use natsink::proto::{MsgId, Subject};
+use natsink::{Ack, Client};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
-    let client = natsink::connect(&options.url).await?;
+    let mut connection = ConnectionOptions::new(ServerList::parse(&options.url)?.servers);
+    connection.tls.ca_file = options.ca;
+    let client = Client::connect(connection).await?;
     let publisher = client.publisher(PublisherOptions::stream(&options.stream))?;
     publisher.verified().await?;
     let payload = vec![b'x'; options.size];

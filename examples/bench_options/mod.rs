@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) messages: u64,
     /// The payload of each, bytes.
     pub(crate) size: usize,
+    /// The roots to trust, for a server that speaks TLS.
+    pub(crate) ca: Option<String>,
 }
 
 /// Reads the command line.
@@ -27,6 +29,7 @@ pub(crate) fn options() -> Result<Options, Box<dyn Error>> {
         subject: String::from("bench"),
         messages: 100_000,
         size: 128,
+        ca: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
@@ -37,6 +40,7 @@ pub(crate) fn options() -> Result<Options, Box<dyn Error>> {
             "--subject" => options.subject = value,
             "--messages" => options.messages = value.parse()?,
             "--size" => options.size = value.parse()?,
+            "--ca" => options.ca = Some(value),
             _ => return Err(format!("no option {name}").into()),
         }
     }
