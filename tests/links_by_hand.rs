@@ -12,7 +12,7 @@ use natsink::connection::{
 use natsink::jetstream::{Outcome, PublisherOptions, Rejection};
 use natsink::proto::ServerError;
 use natsink::rng::Entropy;
-use natsink::session::{LinkState, PublisherId, Session};
+use natsink::session::{LinkNotice, LinkState, PublisherId, Session};
 use natsink::time::Instant;
 use support::hand::{Hand, Written, stream};
 
@@ -237,4 +237,35 @@ fn a_socket_that_takes_nothing_is_given_up() {
         hand.say(b"PING\r\n");
     }
     assert_eq!(hand.lost(), [LinkError::WriteStalled]);
+}
+
+#[test]
+fn a_silent_end_is_explained_by_how_far_the_greeting_came() {
+    const CLEAR: &[u8] = b"INFO {\"headers\":true,\"proto\":1,\"max_payload\":1048576}\r\n";
+    const TLS: &[u8] = b"INFO {\"headers\":true,\"proto\":1,\"max_payload\":1048576,\"tls_required\":true}\r\n";
+    let cases: [(&[u8], bool, &str); 4] = [
+        (b"", false, "tls_first"),
+        (CLEAR, false, "demand TLS"),
+        (TLS, false, "no TLS on this port"),
+        (TLS, true, "or the client certificate"),
+    ];
+    for (greeting, is_secured, expected) in cases {
+        let servers = ServerList::parse("nats://h:1").unwrap().servers;
+        let mut session = Session::new(ConnectionOptions::new(servers), &Entropy::new([7; 32]));
+        let now = Instant::ZERO;
+        session.handle_timeout(now);
+        let Some(Action::Dial { epoch, .. }) = session.poll_action() else { panic!("a dial is wanted") };
+        session.handle_connected(epoch, now);
+        session.handle_input(epoch, greeting, now);
+        if is_secured {
+            session.handle_secured(epoch, now);
+        }
+        session.handle_disconnected(epoch, LinkError::Closed { hint: None }, now);
+        match session.poll_notice() {
+            Some(LinkNotice::DialFailed(LinkError::Closed { hint: Some(hint) })) => {
+                assert!(hint.contains(expected), "{hint}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -7,14 +7,23 @@ use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use natsink::Client;
 use natsink::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, TlsError, TlsOptions};
 use natsink::proto::Subject;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use support::{Authority, Identity, Server, ServerOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// Long enough for anything that ends at all.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -229,4 +238,97 @@ async fn nothing_is_said_in_clear_where_tls_is_wanted() {
             }
         }
     }
+}
+
+/// A server of this one version of TLS, which demands a client certificate of the authority, greets the first client
+/// that has one and lets it in.
+async fn one_version(
+    version: &'static SupportedProtocolVersion,
+    authority: &Authority,
+    identity: &Identity,
+) -> (String, tokio::task::JoinHandle<()>) {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.ca_file()).expect("a certificate")).expect("an authority's");
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .expect("ring knows it")
+        .with_client_cert_verifier(verifier.build().expect("there are roots"))
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(&identity.cert).expect("a certificate")],
+            PrivateKeyDer::from_pem_file(&identity.key).expect("a key"),
+        )
+        .expect("a certificate and its key");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let url = format!("tls://{}", listener.local_addr().expect("bound"));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let serving = tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let info = b"INFO {\"headers\":true,\"proto\":1,\"max_payload\":1048576,\"tls_required\":true}\r\n";
+            stream.write_all(info).await.expect("the client is there");
+            let mut said = Vec::new();
+            while !said.ends_with(b"PING\r\n") {
+                let read = stream.read_buf(&mut said).await.expect("the client says CONNECT");
+                assert!(read > 0, "the client went away: {}", String::from_utf8_lossy(&said));
+            }
+            assert!(said.starts_with(b"CONNECT {"));
+            stream.write_all(b"PONG\r\n").await.expect("the client is there");
+            // Until the client hangs up.
+            let _ = stream.read_buf(&mut said).await;
+            return;
+        }
+    });
+    (url, serving)
+}
+
+#[tokio::test]
+async fn both_versions_are_spoken_and_a_refusal_is_understood_in_each() {
+    let (authority, stranger) = (Authority::new("roots"), Authority::new("another"));
+    let first = |tls: TlsOptions| TlsOptions { first: true, ..tls };
+    for version in [&TLS12, &TLS13] {
+        let (url, serving) = one_version(version, &authority, &authority.server()).await;
+        for tls in [trusting(&authority), as_client(&authority, &stranger.client("ann"))] {
+            let error = refusal(&url, first(tls)).await;
+            assert!(matches!(error, TlsError::Refused(_)), "{version:?}: {error}");
+        }
+        drop(connect(&url, first(as_client(&authority, &authority.client("ann")))).await);
+        within(serving).await.expect("the server saw what it wants");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_with_the_connect_timeout() {
+    let authority = Authority::new("roots");
+    for (greeting, first) in
+        [("", true), ("INFO {\"headers\":true,\"tls_required\":true,\"max_payload\":1}\r\n", false)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let url = format!("nats://{}", listener.local_addr().expect("bound"));
+        let mut options = options(&url, TlsOptions { first, ..trusting(&authority) });
+        options.connect_timeout = Duration::from_millis(200);
+        let stalling = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a client");
+            socket.write_all(greeting.as_bytes()).expect("the client is there");
+            // Until the client hangs up.
+            let _ = socket.read_to_end(&mut Vec::new());
+        });
+        let reason = timeout(QUICKLY, Client::connect(options)).await.expect("given up in time").expect_err("no link");
+        assert_eq!(reason, CloseReason::Unreachable(LinkError::ConnectTimeout));
+        stalling.join().expect("the socket was closed");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_to_where_it_is_demanded() {
+    let server = Server::start(ServerOptions { config: "trace: true".into(), ..ServerOptions::default() });
+    let url = server.url().replace("nats://", "tls://");
+    let refused = timeout(QUICKLY, Client::connect(options(&url, TlsOptions::default()))).await.expect("in time");
+    assert_eq!(refused.expect_err("no TLS"), CloseReason::Incompatible(LinkError::TlsUnavailable));
+    works(&within(natsink::connect(&server.url())).await.expect("clear text is allowed there")).await;
+    // Only who was let in has said CONNECT.
+    server.until_log("<<- [CONNECT", 1);
+    assert_eq!(server.log().matches("<<- [CONNECT").count(), 1);
 }

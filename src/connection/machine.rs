@@ -22,6 +22,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// What a silent end after CONNECT usually means.
 const SILENT_REFUSAL: &str =
     "it may demand TLS, or refuse this user, or not have understood CONNECT; its log tells which";
+/// What it usually means under TLS, where the end of a handshake is not the end of its checks.
+const SILENT_REFUSAL_UNDER_TLS: &str = "it may refuse this user, or the client certificate; its log tells which";
 /// What a silent end before INFO usually means.
 const SILENT_GREETING: &str = "it may want the TLS handshake before its INFO (tls_first), or be no NATS server";
 /// What a silent end in the handshake usually means.
@@ -190,17 +192,9 @@ impl Connection {
     pub fn handle_disconnected(&mut self, epoch: Epoch, cause: LinkError, now: Instant) {
         let now = self.clamp(now);
         if let Some(link) = link_of(&mut self.state, epoch) {
-            let cause = match (cause, link.phase) {
-                (LinkError::Closed { hint: None }, Phase::AwaitPong { .. }) => {
-                    LinkError::Closed { hint: Some(SILENT_REFUSAL) }
-                }
-                (LinkError::Closed { hint: None }, Phase::AwaitInfo { .. }) if !link.is_secure => {
-                    LinkError::Closed { hint: Some(SILENT_GREETING) }
-                }
-                (LinkError::Closed { hint: None }, Phase::Securing { .. }) => {
-                    LinkError::Closed { hint: Some(SILENT_HANDSHAKE) }
-                }
-                (cause, _) => cause,
+            let cause = match cause {
+                LinkError::Closed { hint: None } => LinkError::Closed { hint: silence_means(link) },
+                cause => cause,
             };
             self.lose(cause, now);
         }
@@ -470,6 +464,17 @@ impl Connection {
         } else if at_start && !self.options.retry_at_start && self.servers.all_failed() && !cause.is_refusal() {
             self.close(CloseReason::Unreachable(cause));
         }
+    }
+}
+
+/// What it usually means that a server closes a link without a word, so far into the greeting.
+fn silence_means(link: &Link) -> Option<&'static str> {
+    match link.phase {
+        Phase::AwaitInfo { .. } if !link.is_secure => Some(SILENT_GREETING),
+        Phase::Securing { .. } => Some(SILENT_HANDSHAKE),
+        Phase::AwaitPong { .. } if link.is_secure => Some(SILENT_REFUSAL_UNDER_TLS),
+        Phase::AwaitPong { .. } => Some(SILENT_REFUSAL),
+        _ => None,
     }
 }
 
