@@ -225,7 +225,8 @@ fn a_peer_that_reads_nothing_keeps_no_timer_from_its_time() {
     let client = Client::connect(options).unwrap();
     let options = PublisherOptions { in_flight_bytes_max: 64 << 20, ..PublisherOptions::stream("ORDERS") };
     let publisher = client.publisher(options).unwrap();
-    publisher.verified(DEADLINE).expect("within the deadline").unwrap();
+    // Each pass begins with one message alone; the rest may follow it.
+    assert!(matches!(outcome(publish(&publisher, "probe", "x")), Outcome::Stored { .. }));
     server.stop();
     let large = vec![b'x'; 512 << 10];
     for number in 0..100 {
@@ -236,6 +237,7 @@ fn a_peer_that_reads_nothing_keeps_no_timer_from_its_time() {
     let start = Instant::now();
     let lost = client.link_changed(&LinkState::Up, DEADLINE).expect("the link is given up");
     assert!(!matches!(lost, LinkState::Closed(_)));
+    assert!(client.statistics().bytes_out > 1 << 20, "the socket is full");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     server.cont();
 }

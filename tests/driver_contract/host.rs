@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant as StdInstant;
 
@@ -19,6 +19,8 @@ pub(crate) struct Host {
 struct Shared {
     started: StdInstant,
     state: Mutex<State>,
+    /// Links were cut.
+    cut: Condvar,
 }
 
 struct State {
@@ -31,6 +33,8 @@ struct Link {
     socket: TcpStream,
     /// Bytes vanish, and neither side is told.
     is_blackholed: bool,
+    /// Nothing more is read.
+    is_stalled: bool,
 }
 
 impl Host {
@@ -38,7 +42,7 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let state = Mutex::new(State { server, links: BTreeMap::new(), is_over: false });
-        let shared = Arc::new(Shared { started: StdInstant::now(), state });
+        let shared = Arc::new(Shared { started: StdInstant::now(), state, cut: Condvar::new() });
         thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -67,7 +71,16 @@ impl Host {
 
     /// Ends all links there are, with all that is on its way.
     pub(crate) fn cut(&self) {
-        self.shared.lock().links.values().for_each(|link| drop(link.socket.shutdown(Shutdown::Both)));
+        for link in self.shared.lock().links.values_mut() {
+            (link.is_stalled, link.is_blackholed) = (false, true);
+            let _ = link.socket.shutdown(Shutdown::Both);
+        }
+        self.shared.cut.notify_all();
+    }
+
+    /// From now on nothing more is read on the links there are.
+    pub(crate) fn stall(&self) {
+        self.shared.lock().links.values_mut().for_each(|link| link.is_stalled = true);
     }
 
     /// From now on nothing passes on the links there are.
@@ -93,7 +106,7 @@ impl Shared {
         let mut state = self.lock();
         let id = state.server.accept();
         let writer = socket.try_clone().expect("a socket can be cloned");
-        state.links.insert(id, Link { socket: writer, is_blackholed: false });
+        state.links.insert(id, Link { socket: writer, is_blackholed: false, is_stalled: false });
         state.answer();
         drop(state);
         let shared = Arc::clone(self);
@@ -101,7 +114,9 @@ impl Shared {
             let mut input = [0; 4096];
             while let Ok(len @ 1..) = socket.read(&mut input) {
                 let now = Instant::from_micros(shared.started.elapsed().as_micros() as u64);
-                let mut state = shared.lock();
+                let is_stalled = |state: &mut State| state.links[&id].is_stalled;
+                let mut state =
+                    shared.cut.wait_while(shared.lock(), is_stalled).expect("no thread panics with the lock");
                 if !state.links[&id].is_blackholed {
                     state.server.handle_input(id, &input[..len], now);
                     state.answer();

@@ -15,7 +15,7 @@ use natsink::jetstream::{Outcome, Rejection};
 use natsink::proto::ServerError;
 use natsink::session::{LinkNotice, LinkState};
 use natsink::sim::{Draft, Refusal, Verdict};
-use rigs::{Blocking, Rig, Tokio, Virtual};
+use rigs::{Blocking, Rig, Tokio, Virtual, model};
 
 macro_rules! every_driver {
     ($($check:ident),* $(,)?) => {
@@ -40,12 +40,16 @@ every_driver!(
     answers_pings_while_its_caller_idles,
     gives_the_same_outcomes,
     outlives_a_cut,
+    begins_anew_after_a_cut_in_the_middle_of_a_message,
+    takes_no_link_for_stuck_that_takes_its_bytes,
+    finds_a_stuck_link_while_it_writes,
     finds_a_dead_link_by_its_silence,
     tells_what_came_before_the_end,
     makes_another_link_when_asked,
     asks_for_credentials_once_for_each_link,
     goes_on_after_an_authenticator_that_fails,
     gives_up_a_greeting_that_does_not_come,
+    hangs_up_before_it_rests,
     makes_what_is_pending_unknown_at_the_close,
     ends_with_its_last_handle,
 );
@@ -131,6 +135,54 @@ fn outlives_a_cut<R: Rig>() {
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored { .. } | Outcome::Duplicate { .. })));
     assert_eq!(rig.statistics().connects, 5);
     holds(&mut rig, &numbers);
+}
+
+/// Fills every buffer on the way to a server that has settled one message and reads no more.
+fn stuffed<R: Rig>(options: ConnectionOptions) -> R {
+    let mut rig = R::start(options);
+    rig.until_up();
+    // Each pass begins with one message alone; the rest may follow it.
+    rig.submit(draft(0));
+    rig.settled();
+    rig.stall();
+    for number in 1..32 {
+        rig.submit(Draft::numbered(number, 512 << 10));
+    }
+    rig
+}
+
+fn begins_anew_after_a_cut_in_the_middle_of_a_message<R: Rig>() {
+    let mut rig: R = stuffed(options());
+    rig.rest(Duration::from_millis(200));
+    assert_eq!(rig.statistics().connects, 1);
+    rig.cut();
+    let stored = (1..33).map(|seq| Outcome::Stored { seq });
+    assert_eq!(rig.settled(), stored.take(32).collect::<Vec<_>>());
+    assert_eq!(rig.statistics().connects, 2);
+    holds(&mut rig, &(0..32).collect::<Vec<_>>());
+}
+
+fn takes_no_link_for_stuck_that_takes_its_bytes<R: Rig>() {
+    let mut options = options();
+    options.ping_interval = Duration::from_millis(30);
+    options.write_timeout = Duration::from_millis(100);
+    let mut rig = R::start(options);
+    rig.until_up();
+    rig.submit(draft(0));
+    rig.settled();
+    rig.rest(Duration::from_millis(500));
+    assert_eq!(rig.statistics().connects, 1, "{:?}", rig.notices());
+    assert!(rig.statistics().bytes_out > 200);
+}
+
+fn finds_a_stuck_link_while_it_writes<R: Rig>() {
+    let mut options = options();
+    options.write_timeout = Duration::from_millis(300);
+    let mut rig: R = stuffed(options);
+    let lost = LinkNotice::Lost(LinkError::WriteStalled);
+    rig.until("the link is given up", |rig| rig.notices().contains(&lost));
+    rig.until("there is another link", |rig| rig.statistics().connects == 2);
+    assert_eq!(rig.settled().len(), 32);
 }
 
 fn finds_a_dead_link_by_its_silence<R: Rig>() {
@@ -246,6 +298,22 @@ fn gives_up_a_greeting_that_does_not_come<R: Rig>() {
     rig.server(|server| server.pongs = true);
     rig.until_up();
     rig.until("one link is left", |rig| rig.server(|server| server.clients() == 1));
+}
+
+fn hangs_up_before_it_rests<R: Rig>() {
+    let mut options = options();
+    options.connect_timeout = Duration::from_millis(200);
+    // Longer than anything is waited for here.
+    options.backoff.initial = Duration::from_secs(600);
+    options.backoff.max = Duration::from_secs(600);
+    let mut model = model();
+    model.pongs = false;
+    let mut rig = R::start_with(options, model);
+    // The first retry is immediate.
+    let late = [LinkNotice::DialFailed(LinkError::ConnectTimeout), LinkNotice::DialFailed(LinkError::ConnectTimeout)];
+    rig.until("two dials have taken too long", |rig| rig.notices() == late);
+    rig.until("the server is told", |rig| rig.server(|server| server.clients() == 0));
+    assert_eq!(rig.link_state(), LinkState::Resting);
 }
 
 fn makes_what_is_pending_unknown_at_the_close<R: Rig>() {

@@ -12,14 +12,21 @@ use natsink::sim::{Direction, Draft, Fault, Server, Stream, World};
 use crate::host::Host;
 
 /// How long anything may take that happens at all.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(20);
+/// As much as fills the buffers of any socket.
+const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Between two looks at something that will change.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// A driver at work: one client, one publisher, one model server.
 pub(crate) trait Rig: Sized {
     /// Starts with these options, whose server is filled in.
-    fn start(options: ConnectionOptions) -> Self;
+    fn start(options: ConnectionOptions) -> Self {
+        Self::start_with(options, model())
+    }
+
+    /// As [`Rig::start`], against this model.
+    fn start_with(options: ConnectionOptions, server: Server) -> Self;
     /// Leaves this message with the publisher.
     fn submit(&mut self, draft: Draft);
     /// What has become of the messages so far, in the order in which they were left.
@@ -28,6 +35,8 @@ pub(crate) trait Rig: Sized {
     fn server<R>(&mut self, act: impl FnOnce(&mut Server) -> R) -> R;
     /// Ends the link, without a word to either side before.
     fn cut(&mut self);
+    /// Lets the server read nothing more on the present link.
+    fn stall(&mut self);
     /// Lets nothing pass any more on the present link.
     fn blackhole(&mut self);
     fn statistics(&self) -> Statistics;
@@ -40,8 +49,8 @@ pub(crate) trait Rig: Sized {
     fn close(&mut self);
     /// Drops all handles.
     fn abandon(&mut self);
-    /// Lets a little time pass.
-    fn pass(&mut self);
+    /// Lets so much time pass.
+    fn rest(&mut self, time: Duration);
 
     /// Lets time pass until it is so.
     #[track_caller]
@@ -49,7 +58,7 @@ pub(crate) trait Rig: Sized {
         let deadline = Instant::now() + DEADLINE;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "not within the deadline: {what}");
-            self.pass();
+            self.rest(LOOK);
         }
     }
 
@@ -67,7 +76,11 @@ pub(crate) trait Rig: Sized {
     }
 }
 
-fn model() -> Server {
+fn publisher_options() -> PublisherOptions {
+    PublisherOptions { in_flight_bytes_max: IN_FLIGHT_BYTES_MAX, ..PublisherOptions::stream(STREAM) }
+}
+
+pub(crate) fn model() -> Server {
     Server::new(Stream::new(STREAM, "ord.>"))
 }
 
@@ -89,11 +102,11 @@ macro_rules! rig_with_sockets {
         }
 
         impl Rig for $name {
-            fn start(mut options: ConnectionOptions) -> Self {
-                let host = Host::start(model());
+            fn start_with(mut options: ConnectionOptions, server: Server) -> Self {
+                let host = Host::start(server);
                 options.servers = vec![ServerAddr { host: "127.0.0.1".into(), port: host.port(), tls: false }];
                 let (client, _runtime): ($client, _) = $started(options);
-                let publisher = client.publisher(PublisherOptions::stream(STREAM)).expect("an open connection");
+                let publisher = client.publisher(publisher_options()).expect("an open connection");
                 let handles = Some((client, publisher));
                 Self { handles, outcomes: Vec::new(), notices: Vec::new(), host, _runtime }
             }
@@ -127,6 +140,10 @@ macro_rules! rig_with_sockets {
                 self.host.cut();
             }
 
+            fn stall(&mut self) {
+                self.host.stall();
+            }
+
             fn blackhole(&mut self) {
                 self.host.blackhole();
             }
@@ -157,8 +174,8 @@ macro_rules! rig_with_sockets {
                 self.handles = None;
             }
 
-            fn pass(&mut self) {
-                std::thread::sleep(LOOK);
+            fn rest(&mut self, time: Duration) {
+                std::thread::sleep(time);
             }
         }
     };
@@ -184,10 +201,10 @@ pub(crate) struct Virtual {
 }
 
 impl Rig for Virtual {
-    fn start(mut options: ConnectionOptions) -> Self {
+    fn start_with(mut options: ConnectionOptions, server: Server) -> Self {
         options.servers = World::connection_options().servers;
-        let mut world = World::new(model(), options, 1);
-        let publisher = world.add_publisher(PublisherOptions::stream(STREAM));
+        let mut world = World::new(server, options, 1);
+        let publisher = world.add_publisher(publisher_options());
         Self { world, publisher }
     }
 
@@ -207,13 +224,19 @@ impl Rig for Virtual {
 
     fn cut(&mut self) {
         self.world.fault(Duration::ZERO, Fault::Cut);
-        self.pass();
+        self.rest(LOOK);
+    }
+
+    fn stall(&mut self) {
+        // What it has not read when the link ends is lost with it, so that it is as good as never to be read.
+        self.world.fault(Duration::ZERO, Fault::Stop(Duration::from_secs(1)));
+        self.rest(LOOK);
     }
 
     fn blackhole(&mut self) {
         self.world.fault(Duration::ZERO, Fault::Blackhole(Direction::Up));
         self.world.fault(Duration::ZERO, Fault::Blackhole(Direction::Down));
-        self.pass();
+        self.rest(LOOK);
     }
 
     fn statistics(&self) -> Statistics {
@@ -241,7 +264,7 @@ impl Rig for Virtual {
         self.close();
     }
 
-    fn pass(&mut self) {
-        self.world.run(LOOK);
+    fn rest(&mut self, time: Duration) {
+        self.world.run(time);
     }
 }
