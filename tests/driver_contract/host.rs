@@ -19,8 +19,8 @@ pub(crate) struct Host {
 struct Shared {
     started: StdInstant,
     state: Mutex<State>,
-    /// Links were cut.
-    cut: Condvar,
+    /// What is stalled has changed.
+    changed: Condvar,
 }
 
 struct State {
@@ -42,7 +42,7 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let state = Mutex::new(State { server, links: BTreeMap::new(), is_over: false });
-        let shared = Arc::new(Shared { started: StdInstant::now(), state, cut: Condvar::new() });
+        let shared = Arc::new(Shared { started: StdInstant::now(), state, changed: Condvar::new() });
         thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -75,12 +75,18 @@ impl Host {
             (link.is_stalled, link.is_blackholed) = (false, true);
             let _ = link.socket.shutdown(Shutdown::Both);
         }
-        self.shared.cut.notify_all();
+        self.shared.changed.notify_all();
     }
 
     /// From now on nothing more is read on the links there are.
     pub(crate) fn stall(&self) {
         self.shared.lock().links.values_mut().for_each(|link| link.is_stalled = true);
+    }
+
+    /// Reading goes on.
+    pub(crate) fn resume(&self) {
+        self.shared.lock().links.values_mut().for_each(|link| link.is_stalled = false);
+        self.shared.changed.notify_all();
     }
 
     /// From now on nothing passes on the links there are.
@@ -116,7 +122,7 @@ impl Shared {
                 let now = Instant::from_micros(shared.started.elapsed().as_micros() as u64);
                 let is_stalled = |state: &mut State| state.links[&id].is_stalled;
                 let mut state =
-                    shared.cut.wait_while(shared.lock(), is_stalled).expect("no thread panics with the lock");
+                    shared.changed.wait_while(shared.lock(), is_stalled).expect("no thread panics with the lock");
                 if !state.links[&id].is_blackholed {
                     state.server.handle_input(id, &input[..len], now);
                     state.answer();

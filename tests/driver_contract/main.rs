@@ -40,6 +40,7 @@ every_driver!(
     answers_pings_while_its_caller_idles,
     gives_the_same_outcomes,
     outlives_a_cut,
+    writes_on_where_a_full_socket_stopped_it,
     begins_anew_after_a_cut_in_the_middle_of_a_message,
     takes_no_link_for_stuck_that_takes_its_bytes,
     finds_a_stuck_link_while_it_writes,
@@ -151,13 +152,21 @@ fn stuffed<R: Rig>(options: ConnectionOptions) -> R {
     rig
 }
 
+fn writes_on_where_a_full_socket_stopped_it<R: Rig>() {
+    let mut rig: R = stuffed(options());
+    rig.rest(Duration::from_millis(200));
+    rig.resume();
+    assert_eq!(rig.settled(), (1..33).map(|seq| Outcome::Stored { seq }).collect::<Vec<_>>());
+    assert_eq!(rig.statistics().connects, 1);
+    holds(&mut rig, &(0..32).collect::<Vec<_>>());
+}
+
 fn begins_anew_after_a_cut_in_the_middle_of_a_message<R: Rig>() {
     let mut rig: R = stuffed(options());
     rig.rest(Duration::from_millis(200));
     assert_eq!(rig.statistics().connects, 1);
     rig.cut();
-    let stored = (1..33).map(|seq| Outcome::Stored { seq });
-    assert_eq!(rig.settled(), stored.take(32).collect::<Vec<_>>());
+    assert_eq!(rig.settled(), (1..33).map(|seq| Outcome::Stored { seq }).collect::<Vec<_>>());
     assert_eq!(rig.statistics().connects, 2);
     holds(&mut rig, &(0..32).collect::<Vec<_>>());
 }

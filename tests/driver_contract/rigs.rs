@@ -15,6 +15,8 @@ use crate::host::Host;
 const DEADLINE: Duration = Duration::from_secs(20);
 /// As much as fills the buffers of any socket.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// How long the model of the virtual world reads nothing.
+const STALL: Duration = Duration::from_secs(1);
 /// Between two looks at something that will change.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -35,8 +37,10 @@ pub(crate) trait Rig: Sized {
     fn server<R>(&mut self, act: impl FnOnce(&mut Server) -> R) -> R;
     /// Ends the link, without a word to either side before.
     fn cut(&mut self);
-    /// Lets the server read nothing more on the present link.
+    /// Lets the server read nothing more on the present link, until [`Rig::resume`].
     fn stall(&mut self);
+    /// Lets the server read on.
+    fn resume(&mut self);
     /// Lets nothing pass any more on the present link.
     fn blackhole(&mut self);
     fn statistics(&self) -> Statistics;
@@ -144,6 +148,10 @@ macro_rules! rig_with_sockets {
                 self.host.stall();
             }
 
+            fn resume(&mut self) {
+                self.host.resume();
+            }
+
             fn blackhole(&mut self) {
                 self.host.blackhole();
             }
@@ -229,8 +237,12 @@ impl Rig for Virtual {
 
     fn stall(&mut self) {
         // What it has not read when the link ends is lost with it, so that it is as good as never to be read.
-        self.world.fault(Duration::ZERO, Fault::Stop(Duration::from_secs(1)));
+        self.world.fault(Duration::ZERO, Fault::Stop(STALL));
         self.rest(LOOK);
+    }
+
+    fn resume(&mut self) {
+        self.world.run(STALL);
     }
 
     fn blackhole(&mut self) {

@@ -99,3 +99,66 @@ fn read(wire: &Wire, epoch: Epoch, mut socket: &TcpStream) -> LinkError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::ConnectionOptions;
+    use crate::driver::handles::Shared;
+    use crate::proto::ServerError;
+    use crate::rng::Entropy;
+    use crate::session::{LinkNotice, Session};
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    #[test]
+    fn an_address_that_refuses_is_not_the_last_one() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open_at = open.local_addr().unwrap();
+        assert_eq!(connect(&[closed, open_at], None).unwrap().peer_addr().unwrap(), open_at);
+        let past = Some(Instant::now());
+        for (addresses, deadline, kind) in [
+            (&[closed, closed][..], None, io::ErrorKind::ConnectionRefused),
+            (&[], None, io::ErrorKind::NotFound),
+            (&[open_at], past, io::ErrorKind::TimedOut),
+        ] {
+            assert_eq!(connect(addresses, deadline).unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn what_the_server_said_last_is_read_after_a_write_that_failed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = ServerAddr { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), tls: false };
+        let options = ConnectionOptions::new(vec![addr]);
+        let wire = Arc::new(Wire::new(Arc::new(Shared::new(Session::new(options, &Entropy::new([7; 32]))))));
+        let mut session = wire.shared.lock();
+        session.handle_timeout(crate::time::Instant::ZERO);
+        let Some(crate::connection::Action::Dial { epoch, addr, turn }) = session.poll_action() else {
+            panic!("a dial is wanted")
+        };
+        wire.dial(epoch);
+        let dialling = thread::spawn({
+            let wire = Arc::clone(&wire);
+            move || Dial { epoch, addr, turn, deadline: None }.run(&wire)
+        });
+        let mut server = listener.accept().unwrap().0;
+        server.write_all(b"INFO {\"headers\":true}\r\n-ERR 'maximum connections exceeded'\r\n").unwrap();
+        // The reader waits for the lock with its first fact; all of that has come when it reads.
+        while wire.socket().is_none() {
+            thread::yield_now();
+        }
+        let mut peeked = [0; 100];
+        while wire.socket().unwrap().1.peek(&mut peeked).unwrap() < 50 {
+            thread::yield_now();
+        }
+        wire.write_failed(epoch, LinkError::Transport("the write".into()));
+        assert!(wire.socket().is_none());
+        drop(session);
+        dialling.join().unwrap();
+        let said = LinkError::Refused(ServerError::MaximumConnectionsExceeded);
+        assert_eq!(wire.shared.lock().poll_notice(), Some(LinkNotice::DialFailed(said)));
+    }
+}
