@@ -225,6 +225,40 @@ async fn a_flush_tells_the_truth_about_a_server_that_is_frozen_or_gone() {
 }
 
 #[tokio::test]
+async fn a_flush_does_not_speak_for_the_link_before() {
+    let mut server = plain();
+    let client = connect(&server.url()).await;
+    publish(&client, "n", "read").await;
+    client.flush(DEADLINE).await.expect("a server that answers");
+    server.restart();
+    down(&client).await;
+    up(&client).await;
+    assert_eq!(client.flush(DEADLINE).await, Ok(()), "all was read before the link was lost");
+    server.stop();
+    publish(&client, "n", "never read").await;
+    server.kill9();
+    down(&client).await;
+    server.restart();
+    up(&client).await;
+    assert_eq!(client.clone().flush(DEADLINE).await, Ok(()), "nothing was published through this handle");
+    assert!(client.rtt(DEADLINE).await.is_ok(), "the time is that of this link");
+    let lost = client.flush(DEADLINE).await;
+    assert!(matches!(lost, Err(FlushError::LinkLost(_))), "{lost:?}");
+    assert_eq!(client.flush(DEADLINE).await, Ok(()), "that was told");
+    // A flush that is given up, or not answered, has proven nothing.
+    server.stop();
+    publish(&client, "n", "never read").await;
+    dropped_at_its_first_wait(client.flush(DEADLINE)).await;
+    assert_eq!(client.flush(Duration::from_millis(50)).await, Err(FlushError::NoAnswer));
+    server.kill9();
+    down(&client).await;
+    server.restart();
+    up(&client).await;
+    let lost = client.flush(DEADLINE).await;
+    assert!(matches!(lost, Err(FlushError::LinkLost(_))), "{lost:?}");
+}
+
+#[tokio::test]
 async fn a_drain_loses_nothing_that_was_published_or_received() {
     let server = Server::start(ServerOptions::default());
     let mut raw = Raw::connect(&server.url());

@@ -135,6 +135,24 @@ fn a_flush_ends_with_its_link() {
 }
 
 #[test]
+fn a_link_that_is_lost_with_what_nobody_is_known_to_have_read_is_a_loss() {
+    let mut hand = hand();
+    lose(&mut hand);
+    assert_eq!(hand.session.losses(), 0, "nothing was published");
+    hand.connect();
+    publish(&mut hand, "a").unwrap();
+    // A sign of life proves it as well.
+    hand.pass(11 * SECOND);
+    lose(&mut hand);
+    assert_eq!(hand.session.losses(), 0);
+    hand.connect();
+    publish(&mut hand, "a").unwrap();
+    hand.written();
+    lose(&mut hand);
+    assert_eq!((hand.session.losses(), hand.session.last_loss()), (1, Some(&lost())));
+}
+
+#[test]
 fn any_number_of_flushes_is_answered_in_turn() {
     let mut hand = hand();
     let mut flushes = vec![];

@@ -27,6 +27,8 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     /// What each PING that is still unanswered was for, oldest first, and how much was pushed when it was.
     pings: VecDeque<(Ping, u64)>,
+    /// How much of what was pushed the server is known to have read.
+    pub(crate) proven: u64,
     /// PINGs of the server that the outbox had no room to answer yet.
     pongs_owed: usize,
     /// Signs of life asked for since the peer last showed one.
@@ -94,6 +96,7 @@ impl Link {
             parser: Parser::new(Side::Server, parser_limits),
             outbox: Outbox::new(limits.outbox_max),
             pings: VecDeque::new(),
+            proven: 0,
             pongs_owed: 0,
             pings_unheard: 0,
             next_ping_at: now + options.ping_interval,
@@ -138,14 +141,15 @@ impl Link {
     /// later PING.
     pub(crate) fn take_pong(&mut self) -> Pong {
         let carried_off = self.outbox.pushed() - self.outbox.len() as u64;
-        if self.pings.front().is_none_or(|(_, pushed)| *pushed > carried_off) {
+        let Some(&(ping, pushed)) = self.pings.front().filter(|(_, pushed)| *pushed <= carried_off) else {
             return Pong::Unasked;
-        }
-        match self.pings.pop_front() {
-            Some((Ping::Greeting, _)) => Pong::Greeting,
-            Some((Ping::Caller(number), _)) => Pong::Caller(number),
-            Some((Ping::SignOfLife, _)) => Pong::SignOfLife,
-            None => Pong::Unasked,
+        };
+        self.pings.pop_front();
+        self.proven = pushed;
+        match ping {
+            Ping::Greeting => Pong::Greeting,
+            Ping::Caller(number) => Pong::Caller(number),
+            Ping::SignOfLife => Pong::SignOfLife,
         }
     }
 

@@ -398,6 +398,14 @@ impl Connection {
         }
     }
 
+    /// How many of the bytes written for the present link its server is known to have read, by a PONG.
+    pub fn proven(&self) -> u64 {
+        match &self.state {
+            State::Linked(link) => link.proven,
+            _ => 0,
+        }
+    }
+
     /// What this connection's inboxes begin with: 128 bits that nobody can guess stand in it. A number goes right behind
     /// it: every further token, and every byte, of a reply subject costs the server time for each message.
     pub fn inbox_root(&self) -> String {

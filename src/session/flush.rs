@@ -45,6 +45,9 @@ pub(super) struct Flushes {
     unproven: Option<u64>,
     /// Where each message to core NATS ends that the socket has not taken.
     unsent: VecDeque<u64>,
+    /// How often a link was lost with messages to core NATS that were not known to be read, and why the last time.
+    losses: u64,
+    last_loss: Option<LinkError>,
 }
 
 /// What goes with a link.
@@ -124,6 +127,16 @@ impl Session {
         self.flushes.open.remove(&id);
     }
 
+    /// How often a link was lost with messages to core NATS that were not known to be read.
+    pub fn losses(&self) -> u64 {
+        self.flushes.losses
+    }
+
+    /// Why a link was lost the last time that [`Session::losses`] counts.
+    pub fn last_loss(&self) -> Option<&LinkError> {
+        self.flushes.last_loss.as_ref()
+    }
+
     /// Ends a subscription once the server has answered behind what it had sent for it.
     pub(super) fn end_answered(&mut self, sid: Sid, asked: Option<u64>) {
         self.flushes.ending.push((sid, asked));
@@ -149,7 +162,8 @@ impl Session {
     /// Asks for proof that the server has read all messages to core NATS, unless it is asked for already.
     pub(super) fn prove(&mut self, now: Instant) {
         let asked = self.flushes.pings.back().map(|last| last.pushed);
-        if self.flushes.unproven.is_some_and(|written| asked.is_none_or(|pushed| pushed < written)) {
+        let is_asked = |written| asked.is_some_and(|pushed| pushed >= written);
+        if !self.is_proven() && !self.flushes.unproven.is_some_and(is_asked) {
             // A PING that cannot be sent now is sent when one of those before it is answered.
             self.ask(now);
             self.wake_driver();
@@ -165,7 +179,7 @@ impl Session {
 
     /// Whether the server is known to have read all messages to core NATS.
     pub(super) fn is_proven(&self) -> bool {
-        self.flushes.unproven.is_none()
+        self.flushes.unproven.is_none_or(|written| written <= self.connection.proven())
     }
 
     /// Whether nothing that was asked of this link is unanswered.
@@ -178,6 +192,9 @@ impl Session {
         let (transmitted, _) = self.connection.progress();
         while self.flushes.unsent.front().is_some_and(|end| *end <= transmitted) {
             self.flushes.unsent.pop_front();
+        }
+        if self.is_proven() {
+            self.flushes.unproven = None;
         }
         for ping in self.flushes.pings.iter_mut().rev().take_while(|ping| ping.left_at.is_none()) {
             ping.left_at = (ping.pushed <= transmitted).then_some(now);
@@ -194,9 +211,6 @@ impl Session {
         let flushes = &mut self.flushes;
         let Some(ping) = flushes.pings.pop_front().filter(|ping| ping.number == number) else { return };
         let took = now.since(ping.left_at.unwrap_or(ping.asked_at));
-        if flushes.unproven.is_some_and(|written| written <= ping.pushed) {
-            flushes.unproven = None;
-        }
         for flush in flushes.open.values_mut() {
             if matches!(flush.state, FlushState::Open(Some(asked)) if asked == number) {
                 flush.state = FlushState::Over(Ok(took));
@@ -217,6 +231,10 @@ impl Session {
         let flushes = &mut self.flushes;
         let mut is_possible = flushes.unproven.take().is_some();
         let unsent = mem::take(&mut flushes.unsent).len() as u64;
+        if let (true, FlushError::LinkLost(cause)) = (is_possible, error) {
+            flushes.losses += 1;
+            flushes.last_loss = Some(cause.clone());
+        }
         flushes.pings.clear();
         flushes.has_unasked = false;
         for flush in flushes.open.values_mut() {

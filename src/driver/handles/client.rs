@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::string::String;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::Poll;
 use std::time::Duration;
 use std::vec;
@@ -18,9 +19,19 @@ use crate::session::{DrainError, LinkNotice, LinkState, Session, SessionError};
 /// A handle on one connection to a NATS server, which reconnects by itself. Clones share the connection.
 ///
 /// When the last `Client`, `Publisher`, `Subscription` and `Ack` of a connection are dropped, it closes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     handle: Arc<Handle>,
+    /// What was published through this handle and not flushed yet: one more than the session's losses when the first of
+    /// it was; zero when there is nothing. Changed under the session's lock.
+    pub(super) unflushed: AtomicU64,
+}
+
+impl Clone for Client {
+    /// The clone has published nothing yet.
+    fn clone(&self) -> Self {
+        Self::with(Arc::clone(&self.handle))
+    }
 }
 
 /// The defaults, for the servers of a comma list of URLs.
@@ -36,7 +47,11 @@ impl Client {
     /// A handle on a new session, which a driver is still to drive.
     pub(in crate::driver) fn new(options: ConnectionOptions) -> Result<Self, CloseReason> {
         let shared = Arc::new(Shared::new(Session::new(options, &entropy()?)));
-        Ok(Self { handle: Arc::new(Handle { shared }) })
+        Ok(Self::with(Arc::new(Handle { shared })))
+    }
+
+    fn with(handle: Arc<Handle>) -> Self {
+        Self { handle, unflushed: AtomicU64::new(0) }
     }
 
     /// What the driver shares with the handles.

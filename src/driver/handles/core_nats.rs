@@ -1,15 +1,17 @@
 //! Core NATS through a client's handle: publish, subscribe, request and flush. The futures need no runtime.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::client::Client;
 use super::handle::Handle;
 use super::subscription::Subscription;
-use crate::connection::{PublishError, Sid};
+use crate::connection::{LinkError, PublishError, Sid};
 use crate::proto::{HeaderBlock, Pattern, Subject, SubjectBuf};
 use crate::session::{
     FlushError, FlushId, Received, RequestError, Session, SessionError, SubscriptionEnd, SubscriptionLimits, Ticket,
@@ -50,7 +52,7 @@ impl Client {
     ) -> Result<(), PublishError> {
         Turn::new(self, |session, ticket| match session.publish(ticket, subject, reply, headers, payload) {
             Err(PublishError::NoLink | PublishError::NoRoom) => None,
-            result => Some(result),
+            result => Some(self.published(session, result)),
         })
         .await
     }
@@ -66,7 +68,10 @@ impl Client {
         headers: Option<&HeaderBlock>,
         payload: &[u8],
     ) -> Result<(), PublishError> {
-        self.handle().shared.with(|session| session.publish(None, subject, reply, headers, payload))
+        self.handle().shared.with(|session| {
+            let result = session.publish(None, subject, reply, headers, payload);
+            self.published(session, result)
+        })
     }
 
     /// Subscribes, with the default limits on what waits to be read.
@@ -120,13 +125,67 @@ impl Client {
         question.answer().await
     }
 
+    /// Waits until the server has read all that was published through this handle. Dropped, nothing has happened.
+    pub(in crate::driver) async fn flushed(&self) -> Result<(), FlushError> {
+        let mut unflushed = Unflushed::take(self);
+        let answer = self.pinged().await;
+        if !matches!(answer, Ok(_) | Err(FlushError::LinkLost(_))) {
+            return answer.map(drop);
+        }
+        // The link that has answered need not be the one that took the messages.
+        match unflushed.told() {
+            Some(cause) => Err(FlushError::LinkLost(cause)),
+            None => answer.map(drop),
+        }
+    }
+
     /// Waits until the server has answered a PING behind all that was written, and gives the time that this took.
     /// Dropped, nothing has happened.
-    pub(in crate::driver) async fn flushed(&self) -> Result<Duration, FlushError> {
+    pub(in crate::driver) async fn pinged(&self) -> Result<Duration, FlushError> {
         let handle = self.handle();
         let id = handle.shared.with_now(|session, now| session.begin_flush(now))?;
         let flush = Flush { handle, id };
         poll_fn(|cx| flush.handle.shared.with(|session| session.poll_flush(flush.id, cx.waker()))).await
+    }
+
+    /// Remembers when the first message was published that is not flushed yet.
+    fn published(&self, session: &Session, result: Result<(), PublishError>) -> Result<(), PublishError> {
+        if result.is_ok() && self.unflushed.load(Relaxed) == 0 {
+            self.unflushed.store(session.losses() + 1, Relaxed);
+        }
+        result
+    }
+}
+
+/// What a handle had published and is about to flush. Dropped, it is as it was.
+struct Unflushed<'a> {
+    client: &'a Client,
+    since: u64,
+}
+
+impl<'a> Unflushed<'a> {
+    fn take(client: &'a Client) -> Self {
+        let since = client.handle().shared.with(|_| client.unflushed.swap(0, Relaxed));
+        Self { client, since }
+    }
+
+    /// All of it is read or lost by now: the link that was lost, if one was.
+    fn told(&mut self) -> Option<LinkError> {
+        let since = mem::take(&mut self.since);
+        self.client.handle().shared.with(|session| {
+            let is_lost = since > 0 && session.losses() >= since;
+            session.last_loss().filter(|_| is_lost).cloned()
+        })
+    }
+}
+
+impl Drop for Unflushed<'_> {
+    fn drop(&mut self) {
+        let Self { client, since: since @ 1.. } = *self else { return };
+        client.handle().shared.with(|_| {
+            let later = client.unflushed.load(Relaxed);
+            client.unflushed.store(if later == 0 { since } else { since.min(later) }, Relaxed);
+        });
     }
 }
 

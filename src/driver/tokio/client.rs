@@ -95,22 +95,24 @@ impl Client {
         }
     }
 
-    /// Waits until the server has read all that was written to it before: what was published to core NATS, and
-    /// subscriptions. What publishers have in flight is [`Publisher::settled`](crate::Publisher::settled)'s to await.
+    /// Waits until the server has read all that was published to core NATS through this handle, and all that was
+    /// subscribed. What publishers have in flight is [`Publisher::settled`](crate::Publisher::settled)'s to await.
     ///
-    /// It is answered over the link on which it was asked, or not at all. Dropped, nothing has happened.
+    /// It is answered over the link on which it was asked, or not at all. Clones count what is published through them
+    /// each for itself. Dropped, nothing has happened.
     ///
     /// # Errors
-    /// When there is no link, it is lost before the answer, or the answer does not come within `patience`.
+    /// When it is not known that all was read: a link was lost since this handle was last flushed and messages may be lost
+    /// with it, which is told once; there is no link; or the answer does not come within `patience`.
     pub async fn flush(&self, patience: Duration) -> Result<(), FlushError> {
-        self.rtt(patience).await.map(drop)
+        timeout(patience, self.flushed()).await.unwrap_or(Err(FlushError::NoAnswer))
     }
 
     /// The time from the leaving of a PING, behind all that was written before, to the coming of its PONG.
     ///
     /// # Errors
-    /// As for [`Client::flush`].
+    /// When there is no link, it is lost before the answer, or the answer does not come within `patience`.
     pub async fn rtt(&self, patience: Duration) -> Result<Duration, FlushError> {
-        timeout(patience, self.flushed()).await.unwrap_or(Err(FlushError::NoAnswer))
+        timeout(patience, self.pinged()).await.unwrap_or(Err(FlushError::NoAnswer))
     }
 }
