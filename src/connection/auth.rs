@@ -62,8 +62,8 @@ pub struct Challenge<'a> {
     pub is_secure: bool,
 }
 
-/// What CONNECT says of who asks to be let in.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What CONNECT says of who asks to be let in. `Debug` shows who, and nothing that proves it.
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Credentials {
     /// A token.
@@ -141,6 +141,17 @@ impl fmt::Debug for Auth {
             Self::Token(_) => f.write_str("Token"),
             Self::UserPassword { user, .. } => write!(f, "UserPassword({user:?})"),
             Self::Asked(_) => f.write_str("Asked"),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("Token"),
+            Self::UserPassword { user, .. } => write!(f, "UserPassword({user:?})"),
+            Self::Nkey { public, .. } => write!(f, "Nkey({public:?})"),
+            Self::Jwt { .. } => f.write_str("Jwt"),
         }
     }
 }

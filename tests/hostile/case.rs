@@ -1,5 +1,6 @@
 //! The runner: one script, played wherever the table says.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub(crate) struct Case {
     in_memory: [Chunking; 5],
     over_sockets: [Chunking; 2],
     upgrades: bool,
+    /// The server's certificate.
+    identity: fn(&Authority) -> Identity,
+    /// A file of roots and a server, in the place of an authority of its own.
+    trust: Option<(PathBuf, Arc<ServerConfig>)>,
 }
 
 /// Fine enough for every op to be cut.
@@ -40,7 +45,15 @@ impl Case {
         options.retry_at_start = true;
         options.backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_secs(10) };
         let over_sockets = [Chunking::Whole, Chunking::Every(7)];
-        Self { row: table::row(number), options, in_memory: FINE, over_sockets, upgrades: false }
+        Self {
+            row: table::row(number),
+            options,
+            in_memory: FINE,
+            over_sockets,
+            upgrades: false,
+            identity: Authority::server,
+            trust: None,
+        }
     }
 
     /// Much is said, or it takes long: it is cut into larger pieces.
@@ -74,6 +87,18 @@ impl Case {
         self
     }
 
+    /// The server has another certificate than a good one.
+    pub(crate) fn identity(mut self, identity: fn(&Authority) -> Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// The client trusts what this file holds, and this is the server.
+    pub(crate) fn trusting(mut self, ca_file: &Path, server: Arc<ServerConfig>) -> Self {
+        self.trust = Some((ca_file.to_owned(), server));
+        self
+    }
+
     /// Plays the script everywhere.
     pub(crate) fn play(&self, script: impl Fn(&mut Peer)) {
         if self.row.memory {
@@ -88,10 +113,12 @@ impl Case {
         if self.row.tls {
             let authority = Authority::new("authority of a case");
             let mut options = self.options.clone();
-            options.tls.first = !self.upgrades;
-            options.tls.ca_file = Some(authority.ca_file().to_str().expect("a path of ours is text").into());
-            let server = server_config(&authority.server());
-            self.play_at(Place::Tls, Box::new(Sockets::new(options, Place::Tls, Some(server))), &script);
+            let own = || (authority.ca_file(), server_config(&(self.identity)(&authority)));
+            let (ca_file, server) = self.trust.clone().unwrap_or_else(own);
+            options.tls.first |= !self.upgrades;
+            options.tls.ca_file.get_or_insert(ca_file.to_str().expect("a path of ours is text").into());
+            let stage = Sockets::new(options, Place::Tls, Some((server, !self.upgrades)));
+            self.play_at(Place::Tls, Box::new(stage), &script);
         }
     }
 
@@ -134,11 +161,13 @@ pub(crate) fn server_config(identity: &Identity) -> Arc<ServerConfig> {
         .and_then(Iterator::collect)
         .expect("the certificates are in their file");
     let key = PrivateKeyDer::from_pem_file(&identity.key).expect("the key is in its file");
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS")
         .with_no_client_auth()
         .with_single_cert(certs, key)
         .expect("key and certificate belong together");
+    // Open to all that a client could want to send before the handshake is over.
+    config.max_early_data_size = 16 << 10;
     Arc::new(config)
 }

@@ -11,6 +11,9 @@ mod greeting;
 mod memory;
 mod messages;
 mod peer;
+mod proving;
+mod secrets;
+mod secure;
 mod session_script;
 mod socket;
 mod stage;
@@ -32,7 +35,14 @@ fn bytes_held() -> usize {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 3] = [include_str!("framing.rs"), include_str!("greeting.rs"), include_str!("messages.rs")];
+const SOURCES: [&str; 6] = [
+    include_str!("framing.rs"),
+    include_str!("greeting.rs"),
+    include_str!("messages.rs"),
+    include_str!("proving.rs"),
+    include_str!("secrets.rs"),
+    include_str!("secure.rs"),
+];
 
 #[test]
 fn every_case_has_one_row_and_one_test() {

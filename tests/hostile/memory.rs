@@ -1,5 +1,7 @@
 //! The stage without sockets: the session by hand, on virtual time.
 
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use natsink::proto::Subject;
 use natsink::rng::Entropy;
 use natsink::session::{LinkNotice, LinkState, PublisherId, Received, Session};
 use natsink::time::Instant;
+use rustls::ServerConfig;
 
 use super::stage::{Chunking, Cutter, Heard, Place, Stage};
 
@@ -147,6 +150,14 @@ impl Stage for Memory {
         Some(name)
     }
 
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn become_another(&mut self, _: Arc<ServerConfig>) {
+        panic!("no handshake in memory")
+    }
+
     fn turn(&mut self) -> bool {
         let Some(at) = self.session.poll_timeout().filter(|at| at.since(Instant::ZERO) < TIME_MAX) else {
             return false;
@@ -230,5 +241,9 @@ impl Stage for Memory {
     fn reconnect(&mut self) {
         self.session.reconnect(self.now);
         self.act();
+    }
+
+    fn show(&self, to: &mut dyn FnMut(&dyn Debug)) {
+        to(&self.session);
     }
 }

@@ -1,5 +1,6 @@
 //! The stage with sockets: the tokio client, and a server on a real listener, in clear or under TLS.
 
+use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use natsink::jetstream::{
 };
 use natsink::proto::Subject;
 use natsink::session::{LinkNotice, LinkState, Received, RequestError};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
@@ -47,15 +48,15 @@ enum Link {
 }
 
 impl Sockets {
-    /// A listener, and a client that dials it. With `Place::Tls` the handshake comes first.
-    pub(crate) fn new(mut options: ConnectionOptions, place: Place, tls: Option<Arc<ServerConfig>>) -> Self {
+    /// A listener, and a client that dials it; how the server shakes hands, and whether as soon as somebody dials.
+    pub(crate) fn new(mut options: ConnectionOptions, place: Place, tls: Option<(Arc<ServerConfig>, bool)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a listener can be asked without waiting");
         let port = listener.local_addr().expect("it is bound").port();
         for server in &mut options.servers {
             *server = ServerAddr { host: "localhost".into(), port, tls: server.tls };
         }
-        let tls_first = options.tls.first;
+        let (tls, tls_first) = tls.map_or((None, false), |(config, first)| (Some(config), first));
         let runtime =
             Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
         let client = runtime.block_on(async { Client::start(options) }).expect("the system has random bytes");
@@ -196,6 +197,17 @@ impl Stage for Sockets {
         name
     }
 
+    fn is_fresh(&self) -> bool {
+        match &self.link {
+            Link::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Full),
+            _ => false,
+        }
+    }
+
+    fn become_another(&mut self, server: Arc<ServerConfig>) {
+        self.tls = Some(server);
+    }
+
     fn turn(&mut self) -> bool {
         std::thread::sleep(LOOK);
         true
@@ -268,5 +280,9 @@ impl Stage for Sockets {
 
     fn reconnect(&mut self) {
         self.client.reconnect();
+    }
+
+    fn show(&self, to: &mut dyn FnMut(&dyn Debug)) {
+        to(&self.client);
     }
 }

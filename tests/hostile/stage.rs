@@ -1,5 +1,7 @@
 //! Where a case is played: what a scripted server needs of the world, and how its bytes are cut on their way.
 
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use natsink::connection::{ServerAddr, Statistics};
@@ -7,6 +9,7 @@ use natsink::jetstream::{
     Message, Notice, Outcome, PublisherError, PublisherOptions, PublisherStatistics, SubmitError,
 };
 use natsink::session::{LinkNotice, LinkState, Received};
+use rustls::ServerConfig;
 
 /// A kind of world.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +63,10 @@ pub(crate) trait Stage {
     fn close(&mut self);
     /// Shakes hands, and tells under which name it was asked for, where that can be seen.
     fn secure(&mut self) -> Option<String>;
+    /// Whether the handshake began from nothing: no session was resumed, and nothing was sent before its end.
+    fn is_fresh(&self) -> bool;
+    /// Lets another server shake hands from now on.
+    fn become_another(&mut self, server: Arc<ServerConfig>);
     /// Lets some time go by. `false` when nothing would ever change.
     fn turn(&mut self) -> bool;
     /// Lets this much time go by.
@@ -85,6 +92,8 @@ pub(crate) trait Stage {
     /// The answer, once it is there.
     fn answer(&mut self) -> Option<Received>;
     fn reconnect(&mut self);
+    /// Shows the client as `Debug` does.
+    fn show(&self, to: &mut dyn FnMut(&dyn Debug));
 }
 
 /// Cuts what is said.
