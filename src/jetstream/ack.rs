@@ -4,6 +4,8 @@ use alloc::string::String;
 
 use serde_json::Value;
 
+use crate::proto::json;
+
 /// The longest PubAck that is read, bytes. The server's are under a few hundred.
 const ACK_LEN_MAX: usize = 64 << 10;
 /// How much of the server's words is kept, bytes.
@@ -67,7 +69,7 @@ impl<'a> PubAck<'a> {
         if payload.len() > ACK_LEN_MAX {
             return None;
         }
-        let Ok(Value::Object(ack)) = serde_json::from_slice(payload) else { return None };
+        let ack = json::object(payload).ok()?;
         if let Some(error) = ack.get("error") {
             let number = |name| error.get(name).and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
             let description = error.get("description").and_then(Value::as_str).unwrap_or("");
@@ -157,6 +159,8 @@ mod tests {
             r#"{"stream":"S","seq":1,"duplicate":"yes"}"#,
             r#"{"stream":5,"seq":1}"#,
             r#"{"error":5}"#,
+            r#"{"stream":"S","seq":1,"seq":2}"#,
+            r#"{"error":{"code":503,"code":400}}"#,
             r#"{"error":{"code":70000}}"#,
         ] {
             assert_eq!(PubAck::parse(text.as_bytes()), None, "{text}");

@@ -7,6 +7,8 @@ use core::net::Ipv6Addr;
 
 use serde_json::{Map, Value};
 
+use super::json::{self, JsonError};
+
 /// The most `connect_urls` that are kept.
 pub const CONNECT_URLS_MAX: usize = 256;
 /// The longest nonce that is taken, bytes. The server's have 15.
@@ -77,10 +79,10 @@ impl ServerInfo {
     /// # Errors
     /// See [`InfoError`]. A first INFO like that ends the connection attempt, a later one is best ignored.
     pub fn parse(json: &[u8]) -> Result<Self, InfoError> {
-        let Ok(Value::Object(fields)) = serde_json::from_slice(json) else { return Err(InfoError::Json) };
-        if fields.len() != top_level_fields(json) {
-            return Err(InfoError::DuplicateField);
-        }
+        let fields = json::object(json).map_err(|error| match error {
+            JsonError::NotAnObject => InfoError::Json,
+            JsonError::Double => InfoError::DuplicateField,
+        })?;
         let max_payload = match unsigned(&fields, "max_payload")? {
             Some(max) => usize::try_from(max).map_err(|_| InfoError::Field("max_payload"))?,
             None => MAX_PAYLOAD_DEFAULT,
@@ -107,24 +109,6 @@ impl ServerInfo {
             api_lvl: unsigned(&fields, "api_lvl")?.unwrap_or(0),
         })
     }
-}
-
-/// The fields of an object whose text is known to be JSON, doubles counted: the colons at depth one, outside strings.
-fn top_level_fields(json: &[u8]) -> usize {
-    let (mut fields, mut depth, mut in_string, mut escaped) = (0, 0_usize, false, false);
-    for &byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b':' if depth == 1 => fields += 1,
-            _ => {}
-        }
-    }
-    fields
 }
 
 /// A field that is there and not null.

@@ -24,6 +24,7 @@ pub mod encode;
 mod error;
 mod headers;
 mod info;
+pub(crate) mod json;
 mod msg_id;
 #[cfg(feature = "sim")]
 #[doc(hidden)]

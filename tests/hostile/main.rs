@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "the groups of cases to come use the rest")]
 
+mod acks;
 mod case;
 mod framing;
 mod greeting;
@@ -12,6 +13,7 @@ mod memory;
 mod messages;
 mod peer;
 mod proving;
+mod publishing;
 mod secrets;
 mod secure;
 mod session_script;
@@ -35,11 +37,13 @@ fn bytes_held() -> usize {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
+    include_str!("acks.rs"),
     include_str!("framing.rs"),
     include_str!("greeting.rs"),
     include_str!("messages.rs"),
     include_str!("proving.rs"),
+    include_str!("publishing.rs"),
     include_str!("secrets.rs"),
     include_str!("secure.rs"),
 ];

@@ -14,6 +14,9 @@ use super::stage::{Heard, Place, Stage};
 /// The greeting of a server that wants nothing.
 pub(crate) const INFO: &str = r#"{"server_id":"S","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576,"jetstream":true,"tls_available":true}"#;
 
+/// What JetStream says of the stream `ORD`.
+pub(crate) const ORD: &str = r#"{"config":{"name":"ORD","subjects":["ord.>"],"num_replicas":1},"created":"2026-01-01T00:00:00Z","state":{"last_seq":99}}"#;
+
 /// How long anything may take that has to happen. Virtual time has its own end.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -26,6 +29,7 @@ pub(crate) struct Peer {
     waiting: Vec<Published>,
     sids: Vec<(String, u64)>,
     outcomes: BTreeMap<u64, Outcome>,
+    last_reply: String,
     /// All that the client told of its link.
     pub(crate) notices: Vec<LinkNotice>,
     told: usize,
@@ -60,11 +64,12 @@ impl Peer {
     pub(crate) fn new(stage: Box<dyn Stage>, upgrades: bool) -> Self {
         Self {
             stage,
-            parser: Parser::new(Side::Client, ParserLimits::default()),
+            parser: parser(),
             heard: Vec::new(),
             waiting: Vec::new(),
             sids: Vec::new(),
             outcomes: BTreeMap::new(),
+            last_reply: String::new(),
             notices: Vec::new(),
             told: 0,
             has_link: false,
@@ -82,7 +87,7 @@ impl Peer {
     /// Takes the client's next dial.
     pub(crate) fn accept(&mut self) {
         self.wait("a dial", |peer| peer.stage.accept().then_some(()));
-        self.parser = Parser::new(Side::Client, ParserLimits::default());
+        self.parser = parser();
         self.heard.clear();
         self.waiting.clear();
         self.sids.clear();
@@ -266,10 +271,7 @@ impl Peer {
     pub(crate) fn show_ord(&mut self) {
         let look = self.published();
         assert_eq!(look.subject, "$JS.API.STREAM.INFO.ORD");
-        self.answer(
-            &look,
-            r#"{"config":{"name":"ORD","subjects":["ord.>"],"num_replicas":1},"created":"2026-01-01T00:00:00Z","state":{"last_seq":99}}"#,
-        );
+        self.answer(&look, ORD);
     }
 
     /// Publishes a message to `ord.<tag>` whose id and payload are its tag, and waits for nothing.
@@ -311,6 +313,18 @@ impl Peer {
             peer.read_outcomes();
             peer.outcomes.get(&tag).cloned()
         })
+    }
+
+    /// As [`Peer::outcome`], and the tag can be used again.
+    pub(crate) fn take_outcome(&mut self, tag: u64) -> Outcome {
+        let outcome = self.outcome(tag);
+        self.outcomes.remove(&tag);
+        outcome
+    }
+
+    /// The reply subject of the publish that came last.
+    pub(crate) fn last_reply(&self) -> String {
+        self.last_reply.clone()
     }
 
     /// Whether the message with this tag has an outcome, as far as the client has read.
@@ -375,6 +389,10 @@ impl Peer {
                 ClientOp::Ping => self.say("PONG\r\n"),
                 ClientOp::Sub { pattern, sid } => self.sids.push((pattern, sid)),
                 ClientOp::Unsub => {}
+                ClientOp::Pub(published) => {
+                    self.last_reply.clone_from(&published.reply);
+                    return ClientOp::Pub(published);
+                }
                 op => return op,
             }
         }
@@ -403,6 +421,11 @@ impl Peer {
             }
         })
     }
+}
+
+/// A server's limit is on what stands behind the op.
+fn parser() -> Parser {
+    Parser::new(Side::Client, ParserLimits { control_line_max: 4096 + "HPUB ".len(), ..ParserLimits::default() })
 }
 
 fn op_of(op: Op<'_>) -> ClientOp {

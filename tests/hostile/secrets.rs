@@ -151,9 +151,7 @@ fn types_that_hold_secrets(shown: &Shown) {
         shown.debug(&options);
         shown.debug(Session::new(options, &Entropy::new([7; 32])));
     }
-    for bad in
-        ["x://alice:{}@h", "alice:{}%zz@h", "alice:{}@", "alice:{}@h:port", "a,alice:{}@h", "alice:{}@h/{}"]
-    {
+    for bad in ["x://alice:{}@h", "alice:{}%zz@h", "alice:{}@", "alice:{}@h:port", "a,alice:{}@h", "alice:{}@h/{}"] {
         shown.display(ServerList::parse(&bad.replace("{}", CANARY)).expect_err(bad));
     }
     let server = ServerUrl::parse("h").expect("a URL").addr;
