@@ -24,7 +24,7 @@ pub(crate) struct Case {
     row: Row,
     options: ConnectionOptions,
     in_memory: [Chunking; 5],
-    over_sockets: [Chunking; 2],
+    over_sockets: Vec<Chunking>,
     upgrades: bool,
     /// The server's certificate.
     identity: fn(&Authority) -> Identity,
@@ -43,8 +43,8 @@ impl Case {
     pub(crate) fn new(number: &str) -> Self {
         let mut options = ConnectionOptions::new(vec![ServerUrl::parse("localhost").expect("a URL").addr]);
         options.retry_at_start = true;
-        options.backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_secs(10) };
-        let over_sockets = [Chunking::Whole, Chunking::Every(7)];
+        options.backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_millis(100) };
+        let over_sockets = vec![Chunking::Whole, Chunking::Every(7)];
         Self {
             row: table::row(number),
             options,
@@ -59,7 +59,7 @@ impl Case {
     /// Much is said, or it takes long: it is cut into larger pieces.
     pub(crate) fn coarse(mut self) -> Self {
         self.in_memory = COARSE;
-        self.over_sockets = [Chunking::Whole, Chunking::Every(1021)];
+        self.over_sockets[1] = Chunking::Every(1021);
         self
     }
 
@@ -77,6 +77,12 @@ impl Case {
     /// With other options.
     pub(crate) fn with(mut self, tune: impl FnOnce(&mut ConnectionOptions)) -> Self {
         tune(&mut self.options);
+        self
+    }
+
+    /// Over sockets nothing is cut, and the script is played once.
+    pub(crate) fn uncut(mut self) -> Self {
+        self.over_sockets.truncate(1);
         self
     }
 
@@ -105,7 +111,7 @@ impl Case {
             self.play_in_memory(&script);
         }
         if self.row.socket {
-            for chunking in self.over_sockets {
+            for &chunking in &self.over_sockets {
                 let place = Place::Socket(chunking);
                 self.play_at(place, Box::new(Sockets::new(self.options.clone(), place, None)), &script);
             }

@@ -100,6 +100,7 @@ fn f04_a_session_byte_by_byte() {
 
 #[test]
 fn f05_a_line_without_end() {
+    let _alone = super::alone();
     assert_eq!((Limits::default().control_line_max, Limits::default().info_max), (4096, 1 << 20));
     let (control_line_max, info_max) = (4096, 20_000);
     let case = Case::new("F05").with(|options| options.limits.info_max = info_max);
@@ -283,6 +284,7 @@ fn f16_lengths_that_are_none() {
 
 #[test]
 fn f17_lengths_above_the_cap() {
+    let _alone = super::alone();
     let max = ParserLimits::default().payload_max;
     for len in [max as u64 + 1, 4 << 30] {
         let refused = |op| ParseError::PayloadTooLarge { op, len, max };

@@ -3,10 +3,9 @@
 //! `docs/hostile-peers.md` is the table: a row for each case, a test for each row, named by its number. The same script is
 //! played in memory, cut in many ways, over a socket, and under TLS.
 
-#![allow(dead_code, reason = "the groups of cases to come use the rest")]
-
 mod acks;
 mod case;
+mod endurance;
 mod framing;
 mod greeting;
 mod memory;
@@ -24,6 +23,7 @@ mod support;
 mod table;
 
 use std::alloc::System;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -36,9 +36,16 @@ fn bytes_held() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
+/// Held by tests that look at the memory of the whole program, and by those that take much of it.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("acks.rs"),
+    include_str!("endurance.rs"),
     include_str!("framing.rs"),
     include_str!("greeting.rs"),
     include_str!("messages.rs"),

@@ -218,17 +218,26 @@ impl Peer {
 
     /// Waits for the reason the client tells for the end of a link.
     pub(crate) fn reason(&mut self) -> LinkError {
-        self.has_link = false;
-        self.wait("the reason of an end", |peer| {
-            peer.read_notices();
-            while let Some(notice) = peer.notices.get(peer.told) {
-                peer.told += 1;
-                if let LinkNotice::Lost(cause) | LinkNotice::DialFailed(cause) = notice {
-                    return Some(cause.clone());
-                }
+        self.wait("the reason of an end", Self::next_loss)
+    }
+
+    /// The reason that the client tells for the next end of a link, if it has told one.
+    pub(crate) fn next_loss(&mut self) -> Option<LinkError> {
+        self.read_notices();
+        while let Some(notice) = self.notices.get(self.told) {
+            self.told += 1;
+            if let LinkNotice::Lost(cause) | LinkNotice::DialFailed(cause) = notice {
+                self.has_link = false;
+                return Some(cause.clone());
             }
-            None
-        })
+        }
+        None
+    }
+
+    /// Forgets all that the client told of its link.
+    pub(crate) fn forget_notices(&mut self) {
+        self.notices.clear();
+        self.told = 0;
     }
 
     /// Waits for the end of the connection.

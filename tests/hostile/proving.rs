@@ -66,10 +66,12 @@ fn a01_creds_files_that_are_none() {
     assert!(is_taken(format!("\u{feff}{good}").as_bytes()), "a byte order mark harms nobody");
     assert!(is_taken(good.replace('\n', "\r\n").as_bytes()), "nor do the line ends of Windows");
     // A gigabyte of nothing is not read.
+    let alone = super::alone();
     fs::File::create(&path).and_then(|file| file.set_len(1 << 30)).expect("a file of ours");
     let held = super::bytes_held();
     assert!(matches!(answer(&CredsFile::new(&path)), Err(AuthError::Malformed { .. })));
     assert!(super::bytes_held() < held + (64 << 20));
+    drop(alone);
     fs::remove_file(&path).expect("a file of ours");
     assert!(matches!(answer(&CredsFile::new(&path)), Err(AuthError::Unreadable { .. })));
 

@@ -1,6 +1,7 @@
 //! A05 and A07: secrets are never shown, and do not stay in memory.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::{Debug, Display, Write};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -96,7 +97,7 @@ fn a05_secrets_are_not_shown() {
     let asking = INFO.replacen('{', r#"{"nonce":"y7Md0mA0d62U9ng","#, 1);
     for Login { auth, secrets } in logins(&dir) {
         shown.debug(&auth);
-        let signatures = RefCell::new(Vec::new());
+        let signatures = RefCell::new(BTreeSet::new());
         // Tells all there is to tell of links that are refused in every way, at each stage of them.
         Case::new("A05").coarse().with(|options| options.auth = auth.clone()).play(|peer| {
             for end in ["-ERR 'Authorization Violation'\r\n", "-ERR 'Stale Connection'\r\n", "PONG\r\nXYZZY\r\n", ""] {
