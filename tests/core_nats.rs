@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use natsink::connection::{CloseReason, ConnectionOptions, PublishError, ServerList};
+use natsink::connection::{Backoff, CloseReason, ConnectionOptions, PublishError, ServerList};
 use natsink::jetstream::{Message, Outcome, PublisherOptions};
 use natsink::proto::{HeaderBlock, Pattern, ServerError, Subject, SubjectBuf};
 use natsink::session::{
@@ -256,6 +258,63 @@ async fn a_flush_does_not_speak_for_the_link_before() {
     up(&client).await;
     let lost = client.flush(DEADLINE).await;
     assert!(matches!(lost, Err(FlushError::LinkLost(_))), "{lost:?}");
+}
+
+/// Publishes numbers in batches, breaks links between some of them and their flush, and gives those that a flush has
+/// confirmed.
+async fn publish_and_confirm(client: Client, proxy: Arc<Proxy>, task: u32) -> Vec<String> {
+    let mut confirmed = vec![];
+    for batch in 0..40 {
+        let payloads: Vec<String> = (0..20).map(|number| format!("{task} {}", batch * 20 + number)).collect();
+        for payload in &payloads {
+            publish(&client, "n", payload).await;
+        }
+        if batch % 8 == 2 * task {
+            proxy.cut();
+        }
+        if within(client.flush(DEADLINE)).await == Ok(()) {
+            confirmed.extend(payloads);
+        }
+    }
+    confirmed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_flush_has_confirmed_has_arrived_whatever_becomes_of_links() {
+    let server = plain();
+    let proxy = Arc::new(Proxy::start(&server.address()));
+    let mut raw = Raw::connect(&server.url());
+    raw.subscribe("n");
+    raw.flush();
+    let listener = std::thread::spawn(move || {
+        let payloads = std::iter::from_fn(|| String::from_utf8(raw.next().payload).ok());
+        payloads.take_while(|payload| payload != "end").collect::<Vec<_>>()
+    });
+    let mut options = ConnectionOptions::new(ServerList::parse(&proxy.url()).expect("a URL").servers);
+    options.backoff = Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(10) };
+    let client = within(Client::connect(options)).await.expect("a server");
+    let tasks: Vec<_> =
+        (0..4).map(|task| tokio::spawn(publish_and_confirm(client.clone(), Arc::clone(&proxy), task))).collect();
+    let mut confirmed = vec![];
+    for task in tasks {
+        confirmed.extend(within(task).await.expect("it ended"));
+    }
+    assert!(client.statistics().connects > 5, "links were lost");
+    let mut raw = Raw::connect(&server.url());
+    raw.send("n", None, &[], b"end");
+    raw.flush();
+    let arrived = listener.join().expect("it ended");
+    let mut last = [None; 4];
+    for payload in &arrived {
+        let (task, number) = payload.split_once(' ').expect("two numbers");
+        let (task, number) = (task.parse::<usize>().expect("a number"), number.parse::<u32>().ok());
+        assert!(number > last[task], "{payload} after {last:?}: twice or late");
+        last[task] = number;
+    }
+    let arrived: HashSet<_> = arrived.into_iter().collect();
+    let missing: Vec<_> = confirmed.iter().filter(|payload| !arrived.contains(*payload)).collect();
+    assert!(missing.is_empty(), "confirmed and not there: {missing:?}");
+    assert!(confirmed.len() > 500, "{}", confirmed.len());
 }
 
 #[tokio::test]
