@@ -11,6 +11,8 @@ use super::{Raw, Server, ServerOptions};
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks at something that will change.
 const LOOK: Duration = Duration::from_millis(20);
+/// When a question that was not heeded is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Servers of a cluster: the fewest that survive the loss of one.
 const SIZE: usize = 3;
 
@@ -53,17 +55,27 @@ impl Cluster {
         self.servers.iter().position(|server| server.name() == name).expect("a server of this cluster")
     }
 
-    /// A client of a server that runs.
-    pub fn raw(&mut self) -> Raw {
-        let server = self.servers.iter_mut().find_map(|server| server.is_running().then_some(&*server));
-        Raw::connect(&server.expect("a server runs").url())
+    /// A client of the server that leads the stream, and so answers for it without asking another.
+    pub fn raw(&self, stream: &str) -> Raw {
+        Raw::connect(&self.servers[self.leader(stream)].url())
     }
 
-    /// Creates a stream with three replicas and waits until they have a leader.
-    pub fn create_stream(&mut self, mut config: Value) {
+    /// Creates a file stream with three replicas, and waits until they have a leader.
+    pub fn create_stream(&self, mut config: Value) {
+        config["storage"] = json!("file");
         config["num_replicas"] = json!(SIZE);
-        self.raw().create_stream(config.clone());
-        self.leader(config["name"].as_str().expect("a stream has a name"));
+        let stream = config["name"].as_str().expect("a stream has a name");
+        let mut raw = Raw::connect(&self.servers[0].url());
+        let mut asked: Option<Instant> = None;
+        self.until(&format!("a stream {stream}"), |cluster| {
+            // Servers that met a moment ago do not know all that the others listen to: the question can be lost.
+            if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
+                raw.send(&format!("$JS.API.STREAM.CREATE.{stream}"), None, &[], config.to_string().as_bytes());
+                raw.flush();
+                asked = Some(Instant::now());
+            }
+            cluster.leading(stream)
+        });
     }
 
     /// `kill -9`.
@@ -92,32 +104,41 @@ impl Cluster {
         self.wait_healthy();
     }
 
-    /// Waits until every server says that it is healthy: in touch with the others, and its streams caught up.
+    /// Waits until every server says that it is healthy, and every leader of a stream that all replicas have caught up:
+    /// a server can call itself healthy before that, and the next fault would then cost the quorum. Not for a cluster
+    /// that is being written to.
     pub fn wait_healthy(&self) {
         self.until("all healthy", |cluster| {
             let is_healthy = |server: &Server| server.monitored("/healthz").is_some_and(|page| page["status"] == "ok");
-            cluster.servers.iter().all(is_healthy).then_some(())
+            let is_current = |replica: &Value| replica["current"] == true && replica["lag"].as_u64().unwrap_or(0) == 0;
+            let led =
+                cluster.servers.iter().flat_map(|server| server.streams().into_iter().filter(|one| server.leads(one)));
+            let replicas: Vec<Value> =
+                led.filter_map(|one| one["cluster"]["replicas"].as_array().cloned()).flatten().collect();
+            (cluster.servers.iter().all(is_healthy) && replicas.iter().all(is_current)).then_some(())
         });
     }
 
     /// The leader of the stream, once a server says of itself that it is; no server that is down counts.
     pub fn leader(&self, stream: &str) -> usize {
-        self.until(&format!("a leader of {stream}"), |cluster| {
-            (0..SIZE).find(|&index| cluster.servers[index].leads(stream).unwrap_or(false))
-        })
+        self.until(&format!("a leader of {stream}"), |cluster| cluster.leading(stream))
+    }
+
+    fn leading(&self, stream: &str) -> Option<usize> {
+        let leads = |server: &Server| server.streams().iter().any(|one| one["name"] == stream && server.leads(one));
+        self.servers.iter().position(leads)
     }
 
     /// Makes the leader of the stream step down, and waits until the stream has a leader again. Gives both.
-    pub fn step_down(&mut self, stream: &str) -> (usize, usize) {
+    pub fn step_down(&self, stream: &str) -> (usize, usize) {
         let before = self.leader(stream);
-        let answer =
-            Raw::connect(&self.servers[before].url()).api(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({}));
+        let answer = self.raw(stream).api(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({}));
         assert_eq!(answer["success"], true, "{answer}");
         (before, self.leader(stream))
     }
 
     #[track_caller]
-    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + SETTLE_DEADLINE;
         loop {
             if let Some(seen) = look(self) {
@@ -130,12 +151,15 @@ impl Cluster {
 }
 
 impl Server {
-    /// Whether this server says that it leads the stream; `None` when it does not answer or does not know the stream.
-    fn leads(&self, stream: &str) -> Option<bool> {
-        let page = self.monitored("/jsz?streams=true&accounts=true")?;
-        let accounts = page["account_details"].as_array()?;
-        let details = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
-        let found = details.clone().find(|detail| detail["name"] == stream)?;
-        Some(found["cluster"]["leader"] == self.name())
+    /// What this server knows of each stream; nothing when it does not answer.
+    fn streams(&self) -> Vec<Value> {
+        let page = self.monitored("/jsz?streams=true&accounts=true").unwrap_or_default();
+        let accounts = page["account_details"].as_array().cloned().unwrap_or_default();
+        accounts.iter().filter_map(|account| account["stream_detail"].as_array().cloned()).flatten().collect()
+    }
+
+    /// Whether this server calls itself the leader of the stream, as [`Self::streams`] shows it.
+    fn leads(&self, stream: &Value) -> bool {
+        stream["cluster"]["leader"] == self.name()
     }
 }
