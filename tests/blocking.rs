@@ -4,10 +4,15 @@ mod support;
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use natsink::blocking::{self, Ack, Client, Publisher};
-use natsink::connection::{CloseReason, ConnectionOptions, LinkError, ServerList, TlsError};
+use natsink::connection::{
+    Auth, AuthError, Authenticator, Challenge, CloseReason, ConnectionOptions, Credentials, LinkError, Secret,
+    ServerList, TlsError,
+};
 use natsink::jetstream::{Message, Outcome, PublisherError, PublisherOptions, StreamProblem, SubmitError};
 use natsink::proto::{MsgId, Pattern, ServerError, Subject};
 use natsink::session::{LinkNotice, LinkState, RequestError, SubscriptionEnd};
@@ -188,6 +193,45 @@ fn requests_are_answered_or_not() {
     assert_eq!(client.request(subject("silence"), b"", MOMENT), Err(RequestError::NoAnswer));
 }
 
+/// Does not answer before it is let go.
+#[derive(Default)]
+struct Stuck {
+    asked: AtomicUsize,
+    let_go: (Mutex<bool>, Condvar),
+}
+
+impl Authenticator for Stuck {
+    fn answer(&self, _: &Challenge<'_>) -> Result<Credentials, AuthError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let (let_go, changed) = &self.let_go;
+        drop(changed.wait_while(let_go.lock().unwrap(), |let_go| !*let_go).unwrap());
+        Ok(Credentials::Token(Secret::from("token")))
+    }
+}
+
+#[test]
+fn authenticators_that_never_answer_are_no_more_than_a_few() {
+    let server = Server::start(ServerOptions::default());
+    let stuck = Arc::new(Stuck::default());
+    let mut options = options(&server.url());
+    options.auth = Auth::Asked(stuck.clone());
+    options.retry_at_start = true;
+    options.connect_timeout = Duration::from_millis(20);
+    options.backoff.initial = Duration::from_millis(1);
+    options.backoff.max = Duration::from_millis(1);
+    let client = Client::start(options).unwrap();
+    let is_too_many = |notice: LinkNotice| match notice {
+        LinkNotice::DialFailed(LinkError::Transport(words)) => words.contains("given up"),
+        _ => false,
+    };
+    while !client.next_link_notice(DEADLINE).is_some_and(is_too_many) {}
+    let asked = stuck.asked.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&asked), "{asked} were asked");
+    *stuck.let_go.0.lock().unwrap() = true;
+    stuck.let_go.1.notify_all();
+    becomes_true(|| client.link_state() == LinkState::Up);
+}
+
 #[test]
 fn core_messages_come_and_a_drain_loses_none_of_them() {
     let server = Server::start(ServerOptions::default());
@@ -265,6 +309,12 @@ mod threads {
         ours("status").into_iter().map(count).sum()
     }
 
+    fn resident_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it says so");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     #[test]
     #[ignore = "alone in its process: see the test that runs it"]
     fn end_with_their_clients_and_sleep_while_there_is_nothing_to_do() {
@@ -290,8 +340,20 @@ mod threads {
         drop(silent);
         assert_eq!(sockets(), before);
 
-        let (_client, publisher) = publisher(&server.url());
-        assert!(matches!(outcome(publish(&publisher, "idle", "x")), Outcome::Stored { .. }));
+        // A thousand links, one after the other.
+        let (client, publisher) = publisher(&server.url());
+        assert!(matches!(outcome(publish(&publisher, "first", "x")), Outcome::Stored { .. }));
+        let (sockets_before, kib_before) = (sockets(), resident_kib());
+        for connects in 2..=1000 {
+            client.reconnect();
+            becomes_true(|| client.statistics().connects == connects);
+        }
+        assert!(matches!(outcome(publish(&publisher, "last", "x")), Outcome::Stored { .. }));
+        becomes_true(|| ours("comm").len() == 2);
+        assert_eq!(sockets(), sockets_before);
+        let grown = resident_kib().saturating_sub(kib_before);
+        assert!(grown < 4096, "{grown} KiB more after a thousand links");
+
         std::thread::sleep(MOMENT);
         let turns_before = turns();
         std::thread::sleep(3 * MOMENT);
