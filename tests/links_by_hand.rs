@@ -269,3 +269,37 @@ fn a_silent_end_is_explained_by_how_far_the_greeting_came() {
         }
     }
 }
+
+#[test]
+fn who_once_wanted_tls_is_never_spoken_to_in_clear_again() {
+    const CLEAR: &[u8] = b"INFO {\"headers\":true,\"proto\":1,\"max_payload\":1048576}\r\n";
+    const TLS: &[u8] = b"INFO {\"headers\":true,\"proto\":1,\"max_payload\":1048576,\"tls_required\":true}\r\n";
+    let servers = ServerList::parse("nats://h:1").unwrap().servers;
+    let mut options = ConnectionOptions::new(servers);
+    options.retry_at_start = true;
+    let mut session = Session::new(options, &Entropy::new([7; 32]));
+    let mut now = Instant::ZERO;
+    let mut greet = |greeting: &[u8]| {
+        now = now.max(session.poll_timeout().unwrap());
+        session.handle_timeout(now);
+        let dial = std::iter::from_fn(|| session.poll_action()).find_map(|action| match action {
+            Action::Dial { epoch, .. } => Some(epoch),
+            _ => None,
+        });
+        let epoch = dial.expect("a dial is wanted");
+        session.handle_connected(epoch, now);
+        session.handle_input(epoch, greeting, now);
+        let is_upgrade = matches!(session.poll_action(), Some(Action::StartTls { .. }));
+        let is_said = session.poll_transmit(epoch, &mut Transmit::new(), now);
+        session.handle_disconnected(epoch, LinkError::Closed { hint: None }, now);
+        let why = std::iter::from_fn(|| session.poll_notice()).find_map(|notice| match notice {
+            LinkNotice::DialFailed(why) => Some(why),
+            _ => None,
+        });
+        (is_upgrade, is_said, why.expect("no link came up"))
+    };
+    assert!(matches!(greet(CLEAR), (false, true, _)));
+    // The handshake fails, as anybody between the two can make it fail.
+    assert!(matches!(greet(TLS), (true, false, _)));
+    assert_eq!(greet(CLEAR), (false, false, LinkError::TlsUnavailable));
+}

@@ -88,6 +88,7 @@ impl Connection {
     pub(super) fn start_tls(&mut self, deadline: Instant) {
         let State::Linked(link) = &mut self.state else { return };
         link.phase = Phase::Securing { deadline };
+        self.servers.wants_tls();
         let server_name = self.options.tls.server_name.clone().unwrap_or_else(|| link.tls_name.clone());
         self.actions.push_back(Action::StartTls { epoch: link.epoch, server_name });
     }

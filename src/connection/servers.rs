@@ -75,6 +75,11 @@ impl Servers {
         self.tls_floor
     }
 
+    /// The current server has wanted TLS: it is never spoken to in clear again, whoever answers for it then.
+    pub(crate) fn wants_tls(&mut self) {
+        self.servers[self.current].addr.tls = true;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.servers.len()
     }

@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 /// What a connection demands of TLS. Any of it, like a `tls://` URL, is a demand: then no server is spoken to in clear,
-/// those discovered later included. Without a demand TLS is used where the server requires it.
+/// those discovered later included. Without a demand TLS is used where the server requires it,
+/// and from then on with that server always.
 ///
 /// The files are read again for each link, so that certificates can be renewed while a connection lives.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
