@@ -204,7 +204,8 @@ impl Authenticator for Stuck {
     fn answer(&self, _: &Challenge<'_>) -> Result<Credentials, AuthError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let (let_go, changed) = &self.let_go;
-        drop(changed.wait_while(let_go.lock().unwrap(), |let_go| !*let_go).unwrap());
+        let let_go = let_go.lock().expect("nobody panics with it");
+        drop(changed.wait_while(let_go, |let_go| !*let_go).expect("nobody panics with it"));
         Ok(Credentials::Token(Secret::from("token")))
     }
 }
