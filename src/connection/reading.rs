@@ -67,7 +67,7 @@ impl Connection {
         if info.proto == 0 {
             return self.hang_up(LinkError::Unsupported("protocol 1"), now);
         }
-        let is_demanded = link.addr.tls || self.servers.tls_floor();
+        let is_demanded = link.addr.tls || self.servers.demands_tls();
         let wants_tls = !link.is_secure && (info.tls_required || is_demanded);
         if !wants_tls {
             self.info = Some(info);

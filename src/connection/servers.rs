@@ -47,6 +47,8 @@ struct Server {
     tls_name: String,
     /// Told of by a server, not by the owner: forgotten when servers no longer tell of it.
     is_discovered: bool,
+    /// Whether it has ever asked for TLS.
+    wanted_tls: bool,
     /// Which of the addresses that the name stands for is dialled next: each dial takes the one after the last.
     turn: u32,
     failures: u32,
@@ -70,14 +72,14 @@ impl Servers {
         Self { servers, backoff: options.backoff, in_order: options.servers_in_order, tls_floor, rng, current }
     }
 
-    /// Whether no server of this pool is ever spoken to in clear: one `tls://` is a demand for all.
-    pub(crate) fn tls_floor(&self) -> bool {
-        self.tls_floor
+    /// Whether the current server is never spoken to in clear: one `tls://` is a demand for all.
+    pub(crate) fn demands_tls(&self) -> bool {
+        self.tls_floor || self.servers[self.current].wanted_tls
     }
 
     /// The current server has wanted TLS: it is never spoken to in clear again, whoever answers for it then.
     pub(crate) fn wants_tls(&mut self) {
-        self.servers[self.current].addr.tls = true;
+        self.servers[self.current].wanted_tls = true;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -194,6 +196,7 @@ impl Server {
             addr,
             tls_name,
             is_discovered,
+            wanted_tls: false,
             turn: 0,
             failures: 0,
             refusals: 0,
@@ -314,7 +317,7 @@ mod tests {
         let addr = ServerAddr { host: "nats.example".into(), port: 4222, tls: true };
         let plain = ServerAddr { tls: false, port: 1, ..addr.clone() };
         let mut servers = Servers::new(&ConnectionOptions::new(vec![addr, plain]), Rng::new(1));
-        assert!(servers.tls_floor());
+        assert!(servers.demands_tls());
         servers.take_next();
         servers.discover(&told(&["10.0.0.1:4222", "[::1]:4222", "b.example:4222"]));
         let discovered: Vec<_> = servers.servers.iter().filter(|server| server.is_discovered).collect();
