@@ -158,6 +158,11 @@ impl Link {
         self.next_ping_at = now + options.ping_interval;
     }
 
+    /// Whether the peer is not being asked for a sign of life.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.pings_unheard == 0
+    }
+
     pub(crate) fn timeout(&self) -> Instant {
         match self.phase {
             Phase::Dialing { deadline }
@@ -183,12 +188,12 @@ impl Link {
         !is_stalled
     }
 
-    /// Asks for a sign of life, if it is time to. `false` when enough were asked for in vain.
-    pub(crate) fn ask_sign_of_life(&mut self, options: &ConnectionOptions, now: Instant) -> bool {
+    /// Asks for a sign of life, if it is time to. `false` when `pings_max` were asked for in vain.
+    pub(crate) fn ask_sign_of_life(&mut self, pings_max: u32, options: &ConnectionOptions, now: Instant) -> bool {
         if self.next_ping_at > now {
             return true;
         }
-        if self.pings_unheard >= options.pings_out_max {
+        if self.pings_unheard >= pings_max {
             return false;
         }
         self.pings_unheard += 1;

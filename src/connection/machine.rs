@@ -49,6 +49,8 @@ pub struct Connection {
     pub(super) info: Option<ServerInfo>,
     pub(super) statistics: Statistics,
     last_epoch: u64,
+    /// Links in a row that were given up because nothing came.
+    pub(super) silent_links: u32,
     inbox_id: u128,
     pub(super) now: Instant,
 }
@@ -106,6 +108,7 @@ impl Connection {
             info: None,
             statistics: Statistics::default(),
             last_epoch: 0,
+            silent_links: 0,
             inbox_id: entropy.inbox(),
             now: Instant::ZERO,
         };
@@ -212,10 +215,14 @@ impl Connection {
             }
             State::Linked(link) if link.timeout() > now => {}
             State::Linked(link) => match link.phase {
-                Phase::Up { .. } => {
+                Phase::Up { since } => {
+                    let pings_max = self.options.pings_max(self.silent_links);
+                    if link.is_heard() && now.since(since) > self.options.ping_interval.saturating_mul(pings_max) {
+                        self.silent_links = 0;
+                    }
                     if !link.is_taken(&self.options, now) {
                         self.hang_up(LinkError::WriteStalled, now);
-                    } else if !link.ask_sign_of_life(&self.options, now) {
+                    } else if !link.ask_sign_of_life(pings_max, &self.options, now) {
                         self.hang_up(LinkError::Silent, now);
                     }
                 }
@@ -447,6 +454,7 @@ impl Connection {
                 if now.since(since) >= SETTLED_AFTER {
                     self.servers.settled();
                 }
+                self.silent_links += u32::from(matches!(cause, LinkError::Silent | LinkError::NoProgress));
                 self.events.push_back(Owned::Disconnected(cause.clone()));
             }
             _ => {

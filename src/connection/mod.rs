@@ -26,6 +26,7 @@ pub use creds::{CREDS_LEN_MAX, Creds, CredsError};
 pub use error::{CloseReason, LinkError};
 pub use event::{Action, Delivery, Epoch, Event};
 pub use machine::{Connection, Statistics};
+pub(crate) use options::PATIENCE_DOUBLINGS_MAX;
 pub use options::{Backoff, ConnectionOptions, Limits};
 pub use outbox::{Outbox, Transmit};
 pub use secret::Secret;

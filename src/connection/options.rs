@@ -26,7 +26,8 @@ pub struct ConnectionOptions {
     pub connect_timeout: Duration,
     /// Silence of the peer after which it is asked for a sign of life, also while publishing.
     pub ping_interval: Duration,
-    /// Unanswered signs of life after which the peer is taken for dead.
+    /// Unanswered signs of life after which the peer is taken for dead. Each link in a row that ends so is given twice the
+    /// time of the last, up to eight times: it may be too slow for what is on its way.
     pub pings_out_max: u32,
     /// How long the socket may take nothing while there is something to write, before the peer is taken for dead.
     pub write_timeout: Duration,
@@ -42,6 +43,9 @@ pub struct ConnectionOptions {
     /// The limits.
     pub limits: Limits,
 }
+
+/// How often the time that a link may be silent is doubled at most.
+pub(crate) const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 
 /// Pauses that double from `initial` to `max`, each shortened by up to half at random.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,6 +93,14 @@ impl ConnectionOptions {
             servers_in_order: false,
             limits: Limits::default(),
         }
+    }
+}
+
+impl ConnectionOptions {
+    /// Signs of life that are asked for in vain, after so many links in a row that were given up in silence.
+    pub(crate) fn pings_max(&self, silent_links: u32) -> u32 {
+        let rounds = self.pings_out_max.saturating_add(1);
+        rounds.saturating_mul(1 << silent_links.min(PATIENCE_DOUBLINGS_MAX)).saturating_sub(1)
     }
 }
 

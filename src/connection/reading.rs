@@ -47,8 +47,11 @@ impl Connection {
             (FrameOp::Ping, _) => link.pong(self.options.limits.pings_max),
             (FrameOp::Pong, _) => match link.take_pong() {
                 Pong::Greeting => self.come_up(),
-                Pong::Caller(number) => self.events.push_back(Owned::Pong(number)),
-                Pong::SignOfLife => {}
+                Pong::Caller(number) => {
+                    self.silent_links = 0;
+                    self.events.push_back(Owned::Pong(number));
+                }
+                Pong::SignOfLife => self.silent_links = 0,
                 Pong::Unasked => self.statistics.strays += 1,
             },
             (FrameOp::Ok, _) => {}

@@ -14,6 +14,7 @@ mod outcome;
 mod publisher;
 mod read_back;
 mod settling;
+mod silence;
 mod stored_message;
 mod stream_check;
 mod stream_info;

@@ -25,9 +25,11 @@ pub struct PublisherOptions {
     pub in_flight_max: usize,
     /// Headers and payloads in flight, bytes. A larger message is admitted alone.
     pub in_flight_bytes_max: usize,
-    /// Silence of the first unsettled message after which it is taken for lost, and sent again.
+    /// Silence of the first unsettled message after which it is taken for lost, and sent again. It counts only once the
+    /// server is known, by a PONG, to have read the message: while it is on its way it is not lost.
     pub send_timeout: Duration,
-    /// Silence of the whole window after which the link is taken for dead.
+    /// Silence of the whole window after which the link is taken for dead. Each link in a row that ends so is given twice
+    /// the time of the last, up to eight times: it may be too slow for the message.
     pub batch_timeout: Duration,
     /// How long the first unsettled message may stay so before the publisher gives up; `None` is for ever.
     pub max_elapsed: Option<Duration>,

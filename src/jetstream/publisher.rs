@@ -12,12 +12,13 @@ use super::acks::{AckSlot, Acks};
 use super::in_flight::{InFlight, Owner, Parts, State};
 use super::ordered::{Ordered, Pace};
 use super::read_back::ReadBack;
+use super::silence::Silence;
 use super::stream_check::StreamCheck;
 use super::{
     Anomaly, Message, Notice, Outcome, Payload, PublisherError, PublisherOptions, PublisherStatistics, Rejection,
     StreamInfo, SubmitError, token,
 };
-use crate::connection::{CloseReason, Delivery, Outbox};
+use crate::connection::{CloseReason, Delivery, Outbox, PATIENCE_DOUBLINGS_MAX};
 use crate::proto::decimal::push_decimal_str;
 use crate::proto::encode::CONTROL_LINE_MAX;
 use crate::proto::{HEADERS_LEN_MAX, ServerError, ServerInfo};
@@ -51,7 +52,9 @@ pub struct Publisher {
     pub(super) failure: Option<PublisherError>,
     pub(super) server: Server,
     /// Since when the first unsettled message is known to have left, and to be unanswered.
-    pub(super) front_out_since: Option<Instant>,
+    pub(super) silence: Option<Silence>,
+    /// Whether the server shall say that it has read what was written.
+    wants_proof: bool,
     /// When the watermark last moved, or messages began to be pending.
     pub(super) moved_at: Instant,
     /// Since when something is asked on this link, and nothing of any kind was answered since. A new pass changes
@@ -68,6 +71,9 @@ pub struct Publisher {
     pub(super) first_stored_seq: Option<u64>,
     pub(super) acked_seq: u64,
     pub(super) dead_link: bool,
+    /// Links given up in a row over the same first unsettled message: each is given twice the time of the last, since
+    /// a link may be too slow for the message.
+    pub(super) dead_links: u32,
     pub(super) changed: bool,
     pub(super) statistics: PublisherStatistics,
 }
@@ -105,7 +111,8 @@ impl Publisher {
             notices: VecDeque::new(),
             failure: None,
             server: Server { max_payload: usize::MAX, jetstream: true },
-            front_out_since: None,
+            silence: None,
+            wants_proof: false,
             moved_at: Instant::ZERO,
             unheard_since: None,
             last_anomaly: None,
@@ -115,6 +122,7 @@ impl Publisher {
             first_stored_seq: None,
             acked_seq: options.acked_seq,
             dead_link: false,
+            dead_links: 0,
             changed: false,
             statistics: PublisherStatistics::default(),
             options,
@@ -269,7 +277,7 @@ impl Publisher {
 
     fn link_is_gone(&mut self) {
         self.check.link_lost();
-        self.front_out_since = None;
+        self.silence = None;
         self.unheard_since = None;
     }
 
@@ -339,15 +347,29 @@ impl Publisher {
 
     /// The socket has taken `transmitted` bytes of this link in all.
     pub fn handle_transmitted(&mut self, transmitted: u64, now: Instant) {
-        if self.front_out_since.is_some() && self.unheard_since.is_some() {
+        if self.silence.is_some() && self.unheard_since.is_some() {
             return;
         }
         let out = self.is_front_out(transmitted);
         if out {
-            self.front_out_since.get_or_insert(now);
+            self.silence.get_or_insert_with(|| Silence::new(now, self.options.send_timeout));
         }
         if out || self.check.is_asked() {
             self.unheard_since.get_or_insert(now);
+        }
+    }
+
+    /// The server has read all that was written when this was asked for.
+    pub fn handle_read(&mut self, now: Instant) {
+        if let Some(silence) = &mut self.silence {
+            silence.read(now);
+        }
+    }
+
+    /// The server cannot be asked now whether it has read what was written.
+    pub fn handle_unasked(&mut self, now: Instant) {
+        if let Some(silence) = &mut self.silence {
+            silence.ask_again(now, self.options.send_timeout);
         }
     }
 
@@ -377,12 +399,20 @@ impl Publisher {
         if self.lane.is_overtaken(now) {
             self.pass_over(Anomaly::Overtaken, Pace::Soon, now);
         }
-        if self.unheard_since.is_some_and(|since| since + self.options.batch_timeout <= now) {
+        if self.unheard_since.is_some_and(|since| since + self.link_patience() <= now) {
             self.dead_link = true;
+            self.dead_links += 1;
             self.unheard_since = None;
-        } else if self.front_out_since.is_some_and(|since| since + self.options.send_timeout <= now) {
+        } else if self.silence.is_some_and(|silence| silence.is_over(now, self.options.send_timeout)) {
             self.front_is_silent(now);
+        } else if let Some(silence) = &mut self.silence {
+            self.wants_proof |= silence.ask(now);
         }
+    }
+
+    /// How long a link may leave everything unanswered.
+    fn link_patience(&self) -> Duration {
+        self.options.batch_timeout.saturating_mul(1 << self.dead_links.min(PATIENCE_DOUBLINGS_MAX))
     }
 
     // Wishes.
@@ -394,8 +424,8 @@ impl Publisher {
             return None;
         }
         let budget = self.options.max_elapsed.filter(|_| !self.ledger.is_empty()).map(|max| self.moved_at + max);
-        let silence = self.front_out_since.map(|since| since + self.options.send_timeout);
-        let dead = self.unheard_since.map(|since| since + self.options.batch_timeout);
+        let silence = self.silence.and_then(|silence| silence.timeout(self.options.send_timeout));
+        let dead = self.unheard_since.map(|since| since + self.link_patience());
         [budget, silence, dead, self.lane.timeout(), self.check.timeout()].into_iter().flatten().min()
     }
 
@@ -409,6 +439,13 @@ impl Publisher {
     #[must_use]
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
+    }
+
+    /// Whether the publisher wants to be told, with [`Publisher::handle_read`], when the server has read all that was
+    /// written until now. Said once.
+    #[must_use]
+    pub fn poll_proof(&mut self) -> bool {
+        mem::take(&mut self.wants_proof)
     }
 
     /// Whether the publisher wants another link: this one has been silent for too long. Said once.

@@ -3,6 +3,7 @@
 use super::in_flight::{Owner, State};
 use super::ordered::Pace;
 use super::publisher::Publisher;
+use super::silence::Silence;
 use super::{Anomaly, Notice, Outcome, PublisherError, Rejection};
 use crate::time::Instant;
 
@@ -33,7 +34,7 @@ impl Publisher {
         match self.ledger.entry(front).map(|entry| entry.state) {
             Some(State::Checking { seq }) => {
                 self.read_back.ask(front, seq);
-                self.front_out_since = Some(now);
+                self.silence = Some(Silence::new(now, self.options.send_timeout));
             }
             _ => self.pass_over(Anomaly::Silence, Pace::Slowly, now),
         }
@@ -42,7 +43,7 @@ impl Publisher {
     /// Ends the pass. Everything unsettled is written again, in order, after a pause.
     pub(super) fn pass_over(&mut self, anomaly: Anomaly, pace: Pace, now: Instant) {
         let pause = self.lane.anomaly(pace, self.ledger.front(), now);
-        self.front_out_since = None;
+        self.silence = None;
         self.statistics.anomalies += 1;
         if anomaly == Anomaly::NoResponders {
             self.check.doubt(now + pause);
@@ -91,7 +92,8 @@ impl Publisher {
         });
         if moved {
             self.moved_at = now;
-            self.front_out_since = None;
+            self.dead_links = 0;
+            self.silence = None;
             self.unheard_since = None;
         }
         self.lane.settled(ordinal, &self.ledger, moved, now);
@@ -122,7 +124,7 @@ impl Publisher {
             }
         }
         self.ledger.pop_settled(|_| {});
-        self.front_out_since = None;
+        self.silence = None;
         self.unheard_since = None;
         self.outcomes_readers.wake(&mut self.woken);
     }

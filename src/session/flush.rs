@@ -6,7 +6,7 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 use core::{fmt, mem};
 
-use super::machine::Session;
+use super::machine::{PublisherId, Session};
 use super::subscriber::SubscriptionEnd;
 use crate::connection::{CloseReason, LinkError, Sid};
 use crate::time::Instant;
@@ -187,6 +187,23 @@ impl Session {
         self.flushes.pings.is_empty() && self.is_proven()
     }
 
+    /// Asks for the publishers that want to know whether the server has read what they wrote.
+    pub(super) fn ask_for_publishers(&mut self, now: Instant) {
+        let wanting: Vec<PublisherId> =
+            self.seats.iter_mut().filter_map(|(id, seat)| seat.publisher.poll_proof().then_some(*id)).collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let asked = self.ask(now);
+        for id in wanting {
+            let Some(seat) = self.seats.get_mut(&id) else { continue };
+            seat.proof = asked;
+            if asked.is_none() {
+                seat.publisher.handle_unasked(now);
+            }
+        }
+    }
+
     /// Notes which PINGs have left, and asks for those who could not ask yet.
     pub(super) fn settle_flushes(&mut self, now: Instant) {
         let (transmitted, _) = self.connection.progress();
@@ -216,6 +233,10 @@ impl Session {
                 flush.state = FlushState::Over(Ok(took));
                 self.woken.extend(flush.reader.take());
             }
+        }
+        for seat in self.seats.values_mut().filter(|seat| seat.proof == Some(number)) {
+            seat.proof = None;
+            seat.publisher.handle_read(now);
         }
         let is_answered = |(_, asked): &mut (Sid, Asked)| *asked == Some(number);
         for (sid, _) in self.flushes.ending.extract_if(.., is_answered).collect::<Vec<_>>() {

@@ -298,6 +298,7 @@ impl Session {
             }
             self.connection.reconnect(LinkError::NoProgress, now);
         }
+        self.ask_for_publishers(now);
         self.settle_flushes(now);
         self.settle_drain(now);
         self.pump(now);

@@ -16,13 +16,15 @@ const REFILL: usize = 64;
 pub(super) struct Seat {
     pub(super) publisher: Publisher,
     pub(super) sid: Sid,
+    /// The PING whose answer the publisher waits for.
+    pub(super) proof: Option<u64>,
     line: Line,
     settled: Wakers,
 }
 
 impl Seat {
     pub(super) fn new(publisher: Publisher, sid: Sid) -> Self {
-        Self { publisher, sid, line: Line::default(), settled: Wakers::default() }
+        Self { publisher, sid, proof: None, line: Line::default(), settled: Wakers::default() }
     }
 
     /// Takes the message if nobody waits before `ticket` and the window has room.
