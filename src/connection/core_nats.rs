@@ -6,6 +6,9 @@ use super::machine::{Connection, State};
 use super::{CloseReason, Sid};
 use crate::proto::{HeaderBlock, Pattern, Subject, SubjectBuf, encode};
 
+/// How many times its bound subscriptions may fill the outbox: all that there may be fit several times.
+const OUTBOX_OVERFILL: usize = 64;
+
 /// Why a message was not published to core NATS. Nothing of it was sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -45,6 +48,15 @@ impl Connection {
             link.outbox.write(|out| self.subscriptions.encode(sid, out));
         }
         Some(sid)
+    }
+
+    /// Whether the link takes what is subscribed. One that takes nothing would otherwise let those who subscribe and
+    /// unsubscribe fill the memory.
+    pub fn takes_subscriptions(&self) -> bool {
+        match &self.state {
+            State::Linked(link) => link.outbox.len() < self.options.limits.outbox_max.saturating_mul(OUTBOX_OVERFILL),
+            _ => true,
+        }
     }
 
     /// Ends a subscription. What is still on its way is dropped.

@@ -19,7 +19,7 @@ impl Session {
     /// allow; more are dropped and counted, and a [`LinkNotice::SlowConsumer`] tells of it.
     ///
     /// # Errors
-    /// When the connection is over or drains, or has as many subscriptions as its limit allows.
+    /// When the connection is over or drains, has as many subscriptions as its limit allows, or a link that takes nothing.
     pub fn subscribe(
         &mut self,
         subject: Pattern,
@@ -29,6 +29,9 @@ impl Session {
         self.check_open()?;
         if self.is_draining() {
             return Err(SessionError::Draining);
+        }
+        if !self.connection.takes_subscriptions() {
+            return Err(SessionError::NoRoom);
         }
         let subscriber = Subscriber::new(subject.as_str(), limits);
         let sid = self.connection.subscribe(subject, queue).ok_or(SessionError::TooManySubscriptions)?;

@@ -68,6 +68,8 @@ pub enum SessionError {
     ApiPrefix(SubjectError),
     /// The limit on subscriptions is reached.
     TooManySubscriptions,
+    /// The link takes nothing, and much waits for it already.
+    NoRoom,
     /// The connection drains.
     Draining,
 }
@@ -124,6 +126,7 @@ impl fmt::Display for SessionError {
             Self::InboxPrefix(error) => write!(f, "the inbox prefix is not a subject: {error}"),
             Self::StreamName => f.write_str("the name of a stream is one token: no dots, wildcards or white space"),
             Self::ApiPrefix(error) => write!(f, "the prefix of JetStream's API is not a subject: {error}"),
+            Self::NoRoom => f.write_str("the server takes nothing at this moment: subscribe again later"),
             Self::Draining => f.write_str("the connection is being drained and takes nothing new"),
             Self::TooManySubscriptions => f.write_str("the connection has as many subscriptions as its limit allows"),
         }

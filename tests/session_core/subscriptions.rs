@@ -164,3 +164,21 @@ fn a_request_has_one_answer_and_leaves_nothing_behind() {
         hand.written();
     }
 }
+
+#[test]
+fn who_subscribes_and_unsubscribes_while_the_link_takes_nothing_does_not_fill_the_memory() {
+    let mut hand = hand();
+    let mut count = 0;
+    let refused = loop {
+        match hand.session.subscribe(Pattern::new("news.*").unwrap(), None, SubscriptionLimits::default()) {
+            Ok(sid) => hand.session.unsubscribe(sid),
+            Err(refused) => break refused,
+        }
+        count += 1;
+        assert!(count < 1_000_000, "no bound");
+    };
+    assert_eq!(refused, SessionError::NoRoom);
+    assert!(count > 100_000, "all that there may be fit in: {count}");
+    hand.written();
+    plain(&mut hand, "news.*");
+}

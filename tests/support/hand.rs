@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use natsink::connection::{Action, ConnectionOptions, Epoch, LinkError, ServerList, Transmit};
 use natsink::jetstream::{Message, Outcome, PublisherOptions, SubmitError};
-use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
+use natsink::proto::{Frame, MsgId, Op, Parser, ParserLimits, Side, Subject};
 use natsink::rng::Entropy;
 use natsink::session::{LinkNotice, PublisherId, Session};
 use natsink::time::Instant;
@@ -119,32 +119,25 @@ impl Hand {
 
     /// Takes all that the session writes and tells what is published.
     pub fn written(&mut self) -> Vec<Written> {
-        self.transmit();
-        let mut all = Vec::new();
-        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
-            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-            if let Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } = frame.op(&self.read)
-            {
-                all.push(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() });
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+        self.ops(|frame, bytes| match frame.op(bytes) {
+            Op::Pub { subject, reply, payload } | Op::HPub { subject, reply, payload, .. } => {
+                Some(Written { subject: text(Some(subject)), reply: text(reply), payload: payload.to_vec() })
             }
-            self.read.drain(..frame.len);
-        }
-        all
+            _ => None,
+        })
     }
 
     /// Takes all that the session writes and tells the first line of each op.
     pub fn written_lines(&mut self) -> Vec<String> {
-        self.transmit();
-        let mut all = Vec::new();
-        while let Some(frame) = self.parser.frame(&self.read).unwrap() {
-            let op = String::from_utf8_lossy(&self.read[..frame.len]);
-            all.push(op.split("\r\n").next().unwrap().to_owned());
-            self.read.drain(..frame.len);
-        }
-        all
+        self.ops(|frame, bytes| {
+            let op = String::from_utf8_lossy(&bytes[..frame.len]);
+            Some(op.split("\r\n").next().unwrap().to_owned())
+        })
     }
 
-    fn transmit(&mut self) {
+    /// Takes all that the session writes and tells what is wanted of each op.
+    fn ops<T>(&mut self, wanted: impl Fn(Frame, &[u8]) -> Option<T>) -> Vec<T> {
         let mut transmit = Transmit::new();
         while self.session.poll_transmit(self.epoch, &mut transmit, self.now) {
             while !transmit.is_empty() {
@@ -157,6 +150,13 @@ impl Hand {
                 self.session.handle_transmitted(self.epoch, len, self.now);
             }
         }
+        let (mut all, mut read) = (Vec::new(), 0);
+        while let Some(frame) = self.parser.frame(&self.read[read..]).unwrap() {
+            all.extend(wanted(frame, &self.read[read..]));
+            read += frame.len;
+        }
+        self.read.drain(..read);
+        all
     }
 
     /// Goes from timer to timer until `later`, PINGs answered. Fails where a timer asks to be called for ever.
