@@ -243,7 +243,9 @@ fn f14_messages_with_other_numbers_of_arguments() {
             breaks("F14", &[(&format!("{word}{}\r\n", " 1".repeat(found)), ParseError::Arguments { op, found })]);
         }
     }
-    breaks("F14", &[("MSG  1 2\r\n", ParseError::Arguments { op: OpName::Msg, found: 2 })]);
+    for line in ["MSG ax1 2\r\n", "MSG a.1 2\r\n", "MSG  1 2\r\n", "MSG 1\t2\r\n", "MSG a 1 \r\n"] {
+        breaks("F14", &[(line, ParseError::Arguments { op: OpName::Msg, found: 2 })]);
+    }
 }
 
 #[test]

@@ -4,12 +4,15 @@
 //! played in memory, cut in many ways, over a socket, and under TLS.
 
 mod acks;
+mod batches;
 mod case;
+mod client;
 mod endurance;
 mod framing;
 mod greeting;
 mod memory;
 mod messages;
+mod ops;
 mod peer;
 mod proving;
 mod publishing;
@@ -21,6 +24,9 @@ mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+#[cfg(feature = "tracing")]
+mod traced;
+mod trust;
 
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,8 +49,9 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     include_str!("acks.rs"),
+    include_str!("batches.rs"),
     include_str!("endurance.rs"),
     include_str!("framing.rs"),
     include_str!("greeting.rs"),
@@ -53,6 +60,7 @@ const SOURCES: [&str; 9] = [
     include_str!("publishing.rs"),
     include_str!("secrets.rs"),
     include_str!("secure.rs"),
+    include_str!("trust.rs"),
 ];
 
 #[test]

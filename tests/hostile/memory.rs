@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use natsink::connection::{
@@ -13,7 +13,7 @@ use natsink::jetstream::{
 };
 use natsink::proto::Subject;
 use natsink::rng::Entropy;
-use natsink::session::{LinkNotice, LinkState, PublisherId, Received, Session};
+use natsink::session::{FlushId, LinkNotice, LinkState, PublisherId, Received, Session};
 use natsink::time::Instant;
 use rustls::ServerConfig;
 
@@ -36,6 +36,7 @@ pub(crate) struct Memory {
     gone: bool,
     publisher: Option<PublisherId>,
     inbox: Option<Sid>,
+    flush: Option<FlushId>,
 }
 
 impl Memory {
@@ -53,6 +54,7 @@ impl Memory {
             gone: true,
             publisher: None,
             inbox: None,
+            flush: None,
         }
     }
 
@@ -241,6 +243,15 @@ impl Stage for Memory {
     fn reconnect(&mut self) {
         self.session.reconnect(self.now);
         self.act();
+    }
+
+    fn flush(&mut self) {
+        self.flush = Some(self.session.begin_flush(self.now).expect("there is a link"));
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        let flush = self.flush.expect("it was asked");
+        matches!(self.session.poll_flush(flush, Waker::noop()), Poll::Ready(Ok(_)))
     }
 
     fn show(&self, to: &mut dyn FnMut(&dyn Debug)) {

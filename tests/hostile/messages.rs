@@ -80,6 +80,12 @@ fn f12_pongs_that_nobody_asked_for() {
         peer.say("PONG\r\nPONG\r\nPONG\r\n");
         peer.fence();
         assert_eq!(peer.new_notices().len(), 1, "nothing but that the link is up");
+        peer.stage.flush();
+        peer.ping();
+        peer.fence();
+        assert!(!peer.stage.is_flushed(), "they answer no later question");
+        peer.say("PONG\r\n");
+        peer.wait("the answer to a flush", |peer| peer.stage.is_flushed().then_some(()));
     });
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use natsink::connection::{CloseReason, LinkError};
-use natsink::jetstream::{Message, Outcome, PublisherOptions};
-use natsink::proto::{MsgId, Op, Parser, ParserLimits, Side, Subject};
-use natsink::session::{LinkNotice, LinkState, Received};
+use natsink::jetstream::Outcome;
+use natsink::proto::Parser;
+use natsink::session::{LinkNotice, LinkState};
 use serde_json::Value;
 
+use super::ops::{ClientOp, Published, parser};
 use super::stage::{Heard, Place, Stage};
 
 /// The greeting of a server that wants nothing.
@@ -37,27 +38,6 @@ pub(crate) struct Peer {
     /// Whether hands are shaken behind INFO.
     upgrades: bool,
     over: bool,
-}
-
-/// A publish of the client.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    pub(crate) subject: String,
-    pub(crate) reply: String,
-    /// The header block as it came.
-    pub(crate) headers: String,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// An op of the client.
-#[derive(Clone, Debug)]
-enum ClientOp {
-    Connect(Value),
-    Ping,
-    Pong,
-    Sub { pattern: String, sid: u64 },
-    Unsub,
-    Pub(Published),
 }
 
 impl Peer {
@@ -170,6 +150,18 @@ impl Peer {
         connect
     }
 
+    /// Waits for a PING of the client, and does not answer it.
+    pub(crate) fn ping(&mut self) {
+        loop {
+            match self.next() {
+                ClientOp::Ping => return,
+                ClientOp::Sub { pattern, sid } => self.sids.push((pattern, sid)),
+                ClientOp::Pub(published) => self.waiting.push(published),
+                _ => {}
+            }
+        }
+    }
+
     /// Waits for the next publish.
     pub(crate) fn published(&mut self) -> Published {
         if !self.waiting.is_empty() {
@@ -261,57 +253,6 @@ impl Peer {
             Heard::Nothing => None,
         });
         all
-    }
-
-    // What the client does.
-
-    /// Adds a publisher to any stream.
-    pub(crate) fn add_publisher(&mut self) {
-        self.stage.add_publisher(PublisherOptions { check_duplicates: false, ..PublisherOptions::default() });
-    }
-
-    /// Adds a publisher to the stream `ORD`, and lets it find the stream as it should be.
-    pub(crate) fn add_ord_publisher(&mut self, options: PublisherOptions) {
-        self.stage.add_publisher(PublisherOptions { stream: Some("ORD".into()), ..options });
-        self.show_ord();
-    }
-
-    /// Answers the look at the stream `ORD`.
-    pub(crate) fn show_ord(&mut self) {
-        let look = self.published();
-        assert_eq!(look.subject, "$JS.API.STREAM.INFO.ORD");
-        self.answer(&look, ORD);
-    }
-
-    /// Publishes a message to `ord.<tag>` whose id and payload are its tag, and waits for nothing.
-    pub(crate) fn submit(&mut self, tag: u64) {
-        let (subject, text) = (format!("ord.{tag}"), tag.to_string());
-        let message = Message::new(Subject::new(&subject).expect("a subject"), text.as_str());
-        self.stage.submit(tag, &message.id(MsgId::new(&text).expect("an id"))).expect("there is room");
-    }
-
-    /// As [`Peer::submit`], and waits for it to arrive.
-    pub(crate) fn publish(&mut self, tag: u64) -> Published {
-        self.submit(tag);
-        let published = self.published();
-        assert_eq!(published.payload, tag.to_string().as_bytes());
-        published
-    }
-
-    /// Asks a question, and waits for it to arrive.
-    pub(crate) fn ask(&mut self) -> Published {
-        self.stage.ask("question");
-        loop {
-            let published = self.published();
-            if published.subject == "question" {
-                return published;
-            }
-        }
-    }
-
-    /// Waits for the answer to the question.
-    pub(crate) fn received(&mut self) -> Received {
-        self.wait("an answer", |peer| peer.stage.answer())
     }
 
     // What is seen of it.
@@ -410,7 +351,7 @@ impl Peer {
     fn next(&mut self) -> ClientOp {
         self.wait("an op of the client", |peer| {
             if let Some(frame) = peer.parser.frame(&peer.heard).expect("the client speaks NATS") {
-                let op = op_of(frame.op(&peer.heard));
+                let op = ClientOp::of(frame.op(&peer.heard));
                 peer.heard.drain(..frame.len);
                 return Some(op);
             }
@@ -418,7 +359,7 @@ impl Peer {
                 Heard::Bytes(bytes) => {
                     peer.heard.extend(bytes);
                     let frame = peer.parser.frame(&peer.heard).expect("the client speaks NATS")?;
-                    let op = op_of(frame.op(&peer.heard));
+                    let op = ClientOp::of(frame.op(&peer.heard));
                     peer.heard.drain(..frame.len);
                     Some(op)
                 }
@@ -429,36 +370,5 @@ impl Peer {
                 }
             }
         })
-    }
-}
-
-/// A server's limit is on what stands behind the op.
-fn parser() -> Parser {
-    Parser::new(Side::Client, ParserLimits { control_line_max: 4096 + "HPUB ".len(), ..ParserLimits::default() })
-}
-
-fn op_of(op: Op<'_>) -> ClientOp {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the client writes text");
-    match op {
-        Op::Connect(json) => ClientOp::Connect(serde_json::from_slice(json).expect("CONNECT is JSON")),
-        Op::Ping => ClientOp::Ping,
-        Op::Pong => ClientOp::Pong,
-        Op::Sub { subject, sid, .. } => {
-            ClientOp::Sub { pattern: text(subject), sid: text(sid).parse().expect("a sid of ours is a number") }
-        }
-        Op::Unsub { .. } => ClientOp::Unsub,
-        Op::Pub { subject, reply, payload } => ClientOp::Pub(Published {
-            subject: text(subject),
-            reply: text(reply.unwrap_or_default()),
-            headers: String::new(),
-            payload: payload.to_vec(),
-        }),
-        Op::HPub { subject, reply, headers, payload } => ClientOp::Pub(Published {
-            subject: text(subject),
-            reply: text(reply.unwrap_or_default()),
-            headers: text(headers),
-            payload: payload.to_vec(),
-        }),
-        other => panic!("no op of a client: {other:?}"),
     }
 }

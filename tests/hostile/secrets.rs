@@ -97,9 +97,11 @@ fn a05_secrets_are_not_shown() {
     let asking = INFO.replacen('{', r#"{"nonce":"y7Md0mA0d62U9ng","#, 1);
     for Login { auth, secrets } in logins(&dir) {
         shown.debug(&auth);
+        #[cfg(feature = "tracing")]
+        super::traced::listen(&secrets);
         let signatures = RefCell::new(BTreeSet::new());
         // Tells all there is to tell of links that are refused in every way, at each stage of them.
-        Case::new("A05").coarse().with(|options| options.auth = auth.clone()).play(|peer| {
+        Case::new("A05").coarse().uncut().with(|options| options.auth = auth.clone()).play(|peer| {
             for end in ["-ERR 'Authorization Violation'\r\n", "-ERR 'Stale Connection'\r\n", "PONG\r\nXYZZY\r\n", ""] {
                 peer.accept();
                 peer.say(format!("INFO {asking}\r\n"));
@@ -120,6 +122,8 @@ fn a05_secrets_are_not_shown() {
         shown.hides(&secrets);
         shown.0.borrow_mut().clear();
     }
+    #[cfg(feature = "tracing")]
+    super::traced::hides();
 }
 
 /// Every public type that can hold a secret, holding one; and every error about one.

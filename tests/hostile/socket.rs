@@ -12,7 +12,7 @@ use natsink::jetstream::{
     Message, Notice, Outcome, PublisherError, PublisherOptions, PublisherStatistics, SubmitError,
 };
 use natsink::proto::Subject;
-use natsink::session::{LinkNotice, LinkState, Received, RequestError};
+use natsink::session::{FlushError, LinkNotice, LinkState, Received, RequestError};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -37,6 +37,7 @@ pub(crate) struct Sockets {
     client: Client,
     publisher: Option<natsink::Publisher>,
     asked: Option<JoinHandle<Result<Received, RequestError>>>,
+    flushed: Option<JoinHandle<Result<(), FlushError>>>,
     started: Instant,
     runtime: Runtime,
 }
@@ -75,6 +76,7 @@ impl Sockets {
             client,
             publisher: None,
             asked: None,
+            flushed: None,
             started: Instant::now(),
             runtime,
         }
@@ -280,6 +282,17 @@ impl Stage for Sockets {
 
     fn reconnect(&mut self) {
         self.client.reconnect();
+    }
+
+    fn flush(&mut self) {
+        let client = self.client.clone();
+        self.flushed = Some(self.runtime.spawn(async move { client.flush(SOCKET_DEADLINE).await }));
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        let Some(flushed) = self.flushed.take_if(|flushed| flushed.is_finished()) else { return false };
+        self.runtime.block_on(flushed).expect("a question does not panic").expect("the server has read all");
+        true
     }
 
     fn show(&self, to: &mut dyn FnMut(&dyn Debug)) {

@@ -92,6 +92,10 @@ pub(crate) trait Stage {
     /// The answer, once it is there.
     fn answer(&mut self) -> Option<Received>;
     fn reconnect(&mut self);
+    /// Asks whether the server has read all.
+    fn flush(&mut self);
+    /// Whether it said so.
+    fn is_flushed(&mut self) -> bool;
     /// Shows the client as `Debug` does.
     fn show(&self, to: &mut dyn FnMut(&dyn Debug));
 }
