@@ -172,6 +172,8 @@ fn i06_servers_where_they_should_not_be() {
             assert_eq!(dialled_after(peer, &urls, 20).len(), 1 + urls.len());
         }
     });
+    #[cfg(feature = "cli")]
+    super::command::dials_its_own_server_alone();
 }
 
 /// The hosts, where the ports depend on the stage.

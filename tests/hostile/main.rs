@@ -7,6 +7,8 @@ mod acks;
 mod batches;
 mod case;
 mod client;
+#[cfg(feature = "cli")]
+mod command;
 mod endurance;
 mod framing;
 mod greeting;
