@@ -172,6 +172,11 @@ impl Server {
     /// Freezes the process: connections stay, nothing answers.
     pub fn stop(&self) {
         self.signal("STOP");
+        let deadline = Instant::now() + READY_DEADLINE;
+        while !self.is_stopped() {
+            assert!(Instant::now() < deadline, "the server runs on");
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Lets a frozen process go on.
@@ -245,6 +250,13 @@ impl Server {
         let line = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh").args(["-c", &line]).status().expect("sh runs");
         assert!(status.success(), "{line} failed");
+    }
+
+    /// Whether each of its threads stands still, which they do a moment after the signal; where there is no telling, yes.
+    fn is_stopped(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return true };
+        let mut stats = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        stats.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
     }
 
     fn spawn(&mut self) {
