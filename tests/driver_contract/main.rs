@@ -173,13 +173,15 @@ fn begins_anew_after_a_cut_in_the_middle_of_a_message<R: Rig>() {
 
 fn takes_no_link_for_stuck_that_takes_its_bytes<R: Rig>() {
     let mut options = options();
-    options.ping_interval = Duration::from_millis(30);
-    options.write_timeout = Duration::from_millis(100);
+    // There is always something to write, and no other reason to give the link up.
+    options.ping_interval = Duration::from_millis(50);
+    options.pings_out_max = 1000;
+    options.write_timeout = Duration::from_millis(500);
     let mut rig = R::start(options);
     rig.until_up();
     rig.submit(draft(0));
     rig.settled();
-    rig.rest(Duration::from_millis(500));
+    rig.rest(Duration::from_millis(1500));
     assert_eq!(rig.statistics().connects, 1, "{:?}", rig.notices());
     assert!(rig.statistics().bytes_out > 200);
 }
@@ -203,7 +205,7 @@ fn finds_a_dead_link_by_its_silence<R: Rig>() {
     rig.settled();
     rig.blackhole();
     rig.submit(draft(1));
-    rig.until("there is another link", |rig| rig.statistics().connects == 2);
+    rig.until("there is another link", |rig| rig.statistics().connects >= 2);
     assert_eq!(rig.settled()[1], Outcome::Stored { seq: 2 });
     assert!(rig.notices().contains(&LinkNotice::Lost(LinkError::Silent)), "{:?}", rig.notices());
     holds(&mut rig, &[0, 1]);
