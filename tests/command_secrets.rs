@@ -105,6 +105,45 @@ fn files_with_secrets_are_named_and_not_quoted() {
 }
 
 #[test]
+fn secrets_in_the_place_of_their_files_are_not_repeated() {
+    let place = Place::new();
+    let user = Operator::new().user("user");
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n");
+    let (seed, creds) = (user.seed(), format!("--creds={}", user.creds()));
+    let (key_flag, ca_flag) = (format!("--tls-key={key}"), format!("--tls-ca={key}"));
+    place.write("context.json", format!(r#"{{ "nkey": "{seed}" }}"#));
+    for args in [
+        &["--nkey", &seed][..],
+        &["--creds", &seed],
+        &["--creds", user.jwt()],
+        &[&creds],
+        &["--context", "context.json"],
+        &["--tls-cert", "absent.pem", &key_flag],
+        &[&ca_flag],
+    ] {
+        let ended = place.run(&[args, &["--log", "trace"]].concat());
+        assert_eq!(ended.code, 78, "{ended:?}");
+        hides(&ended, &[CANARY, &seed, user.jwt()]);
+    }
+}
+
+#[test]
+fn words_that_may_be_the_rest_of_a_secret_are_not_repeated() {
+    let place = Place::new();
+    let user = Operator::new().user("user");
+    let (pem, hyphens) = (user.creds(), format!("--{CANARY}"));
+    for args in
+        [&["--password", &hyphens][..], &["--token", "one", CANARY], &["--password=one", &hyphens], &["--creds", &pem]]
+    {
+        let ended = place.run(args);
+        assert!(ended.code == 64 && ended.told.contains("--password=VALUE"), "{ended:?}");
+        hides(&ended, &[CANARY, &user.seed(), user.jwt()]);
+    }
+    let ended = place.run(&["--token", "one", "--no-such-flag"]);
+    assert!(ended.code == 64 && ended.told.contains("'--no-such-flag'"), "{ended:?}");
+}
+
+#[test]
 fn keys_of_certificates_are_named_and_not_quoted() {
     let authority = Authority::new("canaries");
     let identity = authority.server();

@@ -246,6 +246,10 @@ fn a_context_is_found_by_its_name_or_its_path() {
     }
     let absent = host(&home, "/absent/it.json").expect_err("no such file");
     assert!(absent.to_string().starts_with("--context: no context /absent/it.json: "), "{absent}");
+    // A folder and a pipe alike: neither is waited for.
+    fs::create_dir(home.path("folder")).expect("the folder is ours");
+    let folder = host(&home, "folder").expect_err("a folder");
+    assert!(folder.to_string().ends_with("folder.json: not a file"), "{folder}");
     let absent = host(&home, "absent").expect_err("no such context");
     let start = format!("--context: no context {}: ", home.path("absent").display());
     assert!(absent.to_string().starts_with(&start), "{absent}");

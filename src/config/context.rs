@@ -1,7 +1,7 @@
 //! A context of the `nats` command: where a server is and how to log in, under one name (ADR-21).
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::prelude::v1::*;
 
@@ -43,7 +43,13 @@ impl<'a> Context<'a> {
     pub(super) fn open(desk: &Desk<'a>, name: &Field) -> Result<Self, ConfigError> {
         let path = locate(name, desk.environment)?;
         let mut bytes = Vec::new();
-        File::open(&path)
+        let is_file = |path: &PathBuf| match fs::metadata(path)?.is_file() {
+            true => Ok(()),
+            // Opening a pipe that nobody writes to would wait for ever.
+            false => Err(io::Error::other("not a file")),
+        };
+        is_file(&path)
+            .and_then(|()| File::open(&path))
             .and_then(|file| file.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut bytes))
             .map_err(|error| name.invalid(format!("no context {}: {error}", path.display())))?;
         let refuse = |reason: String| {

@@ -41,7 +41,7 @@ use std::prelude::v1::*;
 use nkeys::KeyPair;
 use nkeys::error::ErrorKind;
 
-use super::small_file;
+use super::small_file::{self, shown};
 use crate::connection::{AuthError, Authenticator, CREDS_LEN_MAX, Challenge, Credentials, Creds, CredsError, Secret};
 use crate::proto::base64;
 
@@ -239,8 +239,4 @@ fn parsed<T>(path: &Path, parse: fn(&[u8]) -> Result<T, CredsError>) -> Result<T
 
 fn malformed(what: String, reason: &'static str) -> AuthError {
     AuthError::Malformed { what, reason }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

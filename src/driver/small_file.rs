@@ -27,9 +27,40 @@ pub(super) fn read(path: &Path, len_max: usize) -> Result<Zeroizing<Vec<u8>>, St
     Ok(bytes)
 }
 
+/// A path as people are told it; never what was given in the place of a path and is itself what the file should hold:
+/// a seed, a JWT, or PEM.
+pub(super) fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_seed = |word: &str| {
+        word.len() >= 40 && word.starts_with('S') && word.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'))
+    };
+    let is_jwt = |word: &str| word.len() >= 20 && word.starts_with("eyJ");
+    let mut words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_' || char == '-'));
+    match text.contains("-----BEGIN") || words.any(|word| is_seed(word) || is_jwt(word)) {
+        true => "a secret itself (give the path of the file that holds it)".into(),
+        false => path.display().to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_shown_and_a_secret_in_its_place_is_not() {
+        for path in
+            ["/etc/nats/SUPER.nk", "orders/eyJ.jwt", "-----", "SECRETS_OF_THE_WHOLE_DEPARTMENT_OF_SHIPPING.creds"]
+        {
+            assert_eq!(shown(Path::new(path)), path);
+        }
+        let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+        let pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA";
+        for secret in [seed, &seed[..57], pem, "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJqdGkiOiJ4In0.c2ln"] {
+            for text in [secret.to_owned(), format!("/home/me/{secret}\n")] {
+                assert!(shown(Path::new(&text)).starts_with("a secret"), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_read_is_a_file_and_not_more_of_it_than_tells_its_length() {

@@ -185,7 +185,7 @@ fn read(path: &str, len_max: usize) -> Result<Zeroizing<Vec<u8>>, TlsError> {
 }
 
 fn files(path: &str, why: &str) -> TlsError {
-    TlsError::Files(format!("{path}: {why}"))
+    TlsError::Files(format!("{}: {why}", small_file::shown(Path::new(path))))
 }
 
 fn untrusted(error: &CertificateError, ca_file: Option<&str>) -> String {

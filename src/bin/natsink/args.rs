@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use natsink::config::Flags;
 
@@ -245,12 +246,39 @@ impl RunArgs {
     }
 }
 
+/// Flags beside which a secret may stand.
+const SECRET_FLAGS: [&str; 8] =
+    ["--url", "--password", "--token", "--creds", "--nkey", "--tls-ca", "--tls-cert", "--tls-key"];
+
 /// Reads the words of the command line.
 ///
 /// # Errors
 /// What is to be printed instead: a mistake, or the help or version that was asked for.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-    Line::try_parse_from(words).map(|line| line.command)
+    let words: Vec<OsString> = words.into_iter().collect();
+    Line::try_parse_from(&words).map(|line| line.command).map_err(|mistake| without_secret(mistake, &words))
+}
+
+/// A word that stands where none belongs may be a secret: one that starts with a hyphen, or the second half of one with a
+/// space in it. Beside a flag that takes one, such words are not repeated, unless they look like a flag.
+fn without_secret(mut mistake: clap::Error, words: &[OsString]) -> clap::Error {
+    let takes_secret = |word: &OsString| {
+        let word = word.to_string_lossy();
+        SECRET_FLAGS
+            .iter()
+            .any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+    };
+    let is_flag = |word: &str| word.starts_with('-') && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-'));
+    let is_told = match mistake.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => is_flag(word),
+        _ => true,
+    };
+    if mistake.kind() == ErrorKind::UnknownArgument && !is_told && words.iter().any(takes_secret) {
+        mistake.remove(ContextKind::Suggested);
+        let told = "[not shown: it may be a secret; a value that starts with a hyphen is given as in --password=VALUE]";
+        mistake.insert(ContextKind::InvalidArg, ContextValue::String(told.into()));
+    }
+    mistake
 }
 
 /// The text of the version.
