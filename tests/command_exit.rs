@@ -212,6 +212,8 @@ fn what_a_user_may_not_do_is_told_at_once() {
     place.pipe(&["--url", &url("own"), "--inbox-prefix", "_mine"], events(1)).ends(0, [1, 1, 0, 0, 0, 0]);
     let blind = place.pipe(&["--url", &url("blind")], events(1));
     blind.fails(77, "permission", &["$JS.API.STREAM.INFO.ORDERS"]);
+    let elsewhere = ["--url", &url("blind"), "--js-domain", "hub"];
+    place.pipe(&elsewhere, events(1)).fails(78, "jetstream_disabled", &["$JS.hub.API.>", "--js-domain"]);
     assert!(blind.took < Duration::from_secs(4), "{blind:?}");
     let subjects: Vec<String> = place.stored().into_iter().map(|event| event.subject).collect();
     assert_eq!(subjects, ["orders.new", "orders.old", "orders.events"]);

@@ -56,7 +56,7 @@ mod tests {
         let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
         let pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA";
         for secret in [seed, &seed[..57], pem, "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJqdGkiOiJ4In0.c2ln"] {
-            for text in [secret.to_owned(), format!("/home/me/{secret}\n")] {
+            for text in [String::from(secret), ["/home/me/", secret, "\n"].concat()] {
                 assert!(shown(Path::new(&text)).starts_with("a secret"), "{text}");
             }
         }

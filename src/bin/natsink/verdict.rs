@@ -52,6 +52,7 @@ pub(crate) fn of_credentials(error: &AuthError) -> Failure {
 
 fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
     let name = &plan.sink.stream;
+    let api = plan.sink.js_api_prefix.as_str();
     let subject = plan.sink.subject.as_pattern();
     let (code, kind, help) = match problem {
         StreamProblem::NotFound { .. } => (
@@ -63,6 +64,12 @@ fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
             let all = [subjects.as_slice(), &[subject]].concat().join(",");
             (Code::Config, "subject_not_captured", format!("let it: nats stream edit {name} --subjects '{all}'"))
         }
+        // Nobody answers there: the account's own JetStream was not even asked.
+        StreamProblem::NoJetStream { .. } if api != "$JS.API" => (
+            Code::Config,
+            "jetstream_disabled",
+            format!("nobody answers on {api}.>; see whether --js-domain or --js-api-prefix is right"),
+        ),
         StreamProblem::NoJetStream { server: true } => {
             (Code::Config, "jetstream_disabled", "enable it with jetstream {} in the server's configuration".into())
         }
@@ -70,7 +77,7 @@ fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
             (Code::Config, "jetstream_disabled", "enable it with jetstream: enabled in the account".into())
         }
         StreamProblem::PermissionDenied { .. } => {
-            (Code::Permission, "permission", format!("allow this user to publish to $JS.API.STREAM.INFO.{name}"))
+            (Code::Permission, "permission", format!("allow this user to publish to {api}.STREAM.INFO.{name}"))
         }
         StreamProblem::Recreated { .. } | StreamProblem::Rewound { .. } | StreamProblem::Gone { .. } => {
             let help = "if that is meant, start over with --from-start";
