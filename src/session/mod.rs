@@ -3,7 +3,9 @@
 mod commands;
 mod core_nats;
 mod drain;
+mod draining;
 mod flush;
+mod flushing;
 mod line;
 mod machine;
 mod notice;
