@@ -1,11 +1,10 @@
-//! R01–R10: peers that are slow, silent, or always at their end; what is held meanwhile, and for how long.
+//! R01–R05 and R07–R10: peers that are slow, silent, or always at their end; what is held meanwhile, and for how long.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use natsink::connection::{Action, Backoff, ConnectionOptions, LinkError, ServerUrl};
+use natsink::connection::{Action, Backoff, ConnectionOptions, LinkError, ServerUrl, Transmit};
 use natsink::jetstream::{Message, Outcome, PublisherOptions, Rejection, SubmitError};
 use natsink::proto::{MsgId, ServerError, Subject};
 use natsink::rng::Entropy;
@@ -202,72 +201,6 @@ fn r05_names_that_stand_for_other_addresses() {
     });
 }
 
-/// Set for the process that makes a thousand links and measures itself.
-const ALONE: &str = "NATSINK_THOUSAND_LINKS";
-
-#[test]
-fn r06_a_thousand_links() {
-    if std::env::var_os(ALONE).is_none() {
-        // The other tests open sockets too.
-        let mut alone = Command::new("/proc/self/exe");
-        alone.args(["--exact", "endurance::r06_a_thousand_links", "--nocapture"]).env(ALONE, "1");
-        let ended = alone.output().expect("it can be run again");
-        let told = String::from_utf8_lossy(&ended.stdout);
-        assert!(
-            ended.status.success() && told.contains("1 passed"),
-            "{told}{}",
-            String::from_utf8_lossy(&ended.stderr)
-        );
-        return;
-    }
-    let case = Case::new("R06").with(|options| options.backoff.max = Duration::from_millis(5));
-    case.uncut().play(|peer| {
-        peer.greet();
-        peer.add_publisher();
-        let mut after_warm_up = None;
-        for number in 1..=1000 {
-            let published = peer.publish(number);
-            peer.ack(&published, number);
-            assert_eq!(peer.outcome(number), Outcome::Stored { seq: number });
-            if number % 2 == 0 {
-                peer.hang_up();
-            } else {
-                peer.stage.reconnect();
-                assert_eq!(peer.lost(), LinkError::Requested);
-            }
-            peer.forget_notices();
-            peer.greet();
-            if number == 200 {
-                after_warm_up = Some(Held::now());
-            }
-        }
-        let (before, after) = (after_warm_up.expect("two hundred links were made"), Held::now());
-        assert!(after.files <= before.files + 2, "{before:?} {after:?}");
-        assert!(after.threads <= before.threads + 1, "{before:?} {after:?}");
-        assert!(after.kib <= before.kib + 2048, "{before:?} {after:?}");
-    });
-}
-
-/// What this process holds.
-#[derive(Debug)]
-struct Held {
-    files: usize,
-    threads: usize,
-    kib: usize,
-}
-
-impl Held {
-    fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells");
-            line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
-        };
-        let files = fs::read_dir("/proc/self/fd").expect("Linux tells").count();
-        Self { files, threads: number("Threads:"), kib: number("VmRSS:") }
-    }
-}
-
 #[test]
 fn r07_clocks_that_jump() {
     // A moment before one that was told counts as that one, and one far ahead as what it is.
@@ -281,8 +214,14 @@ fn r07_clocks_that_jump() {
     let due = session.poll_timeout().expect("a greeting is waited for");
     assert_eq!(due, noon + Duration::from_secs(10), "a clock put back by a day changes no deadline");
     session.handle_input(epoch, format!("INFO {INFO}\r\n").as_bytes(), Instant::ZERO);
+    assert!(session.poll_transmit(epoch, &mut Transmit::new(), Instant::ZERO));
+    session.handle_input(epoch, b"PONG\r\n", Instant::ZERO);
+    assert_eq!(session.link_state(), LinkState::Up);
+    session.handle_input(epoch, b"+OK\r\n", Instant::ZERO);
     session.handle_timeout(Instant::ZERO);
-    assert_eq!(session.poll_timeout(), Some(due));
+    assert_eq!(session.poll_timeout(), Some(due), "a sign of life is asked for ten seconds later, not a day before");
+    session.handle_timeout(noon + day);
+    assert_eq!(session.link_state(), LinkState::Up, "one that went forth by a day is no day of silence");
     // And the drivers read no clock that can be put at all.
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for part in ["time.rs", "rng.rs", "wakers.rs", "proto", "connection", "jetstream", "session", "sink", "driver"] {

@@ -26,6 +26,7 @@ mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod thousand;
 #[cfg(feature = "tracing")]
 mod traced;
 mod trust;
@@ -51,7 +52,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("acks.rs"),
     include_str!("batches.rs"),
     include_str!("endurance.rs"),
@@ -62,6 +63,7 @@ const SOURCES: [&str; 11] = [
     include_str!("publishing.rs"),
     include_str!("secrets.rs"),
     include_str!("secure.rs"),
+    include_str!("thousand.rs"),
     include_str!("trust.rs"),
 ];
 
