@@ -254,6 +254,20 @@ fn says_only(words: &'static str) -> String {
 }
 
 #[test]
+fn each_server_that_will_not_do_has_its_own_words() {
+    let place = Place::without_stream(ServerOptions::with_user("ann", "right"));
+    let urls = format!("nats://ann:wrong@{},nats://127.0.0.1:{}", place.server.address(), server::free_port());
+    let ended = place.run(&["--url", &urls, "--max-elapsed", "2"]);
+    ended.fails(69, "unavailable", &["Authorization Violation", "Connection refused"]);
+}
+
+#[test]
+fn a_clear_greeting_where_the_handshake_comes_first_is_explained() {
+    let place = Place::without_stream(ServerOptions::default());
+    place.run(&["--tls-first"]).fails(77, "tls", &["wants no tls_first"]);
+}
+
+#[test]
 fn what_is_no_server_for_us_is_told() {
     let place = Place::new();
     let run = |words| place.pipe(&["--url", &says_only(words), "--max-elapsed", "1"], events(1));

@@ -1,6 +1,7 @@
 //! The connection's state machine: bytes and time in, bytes and wishes out.
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::mem;
@@ -11,7 +12,7 @@ use super::servers::Servers;
 use super::subscriptions::Subscriptions;
 use super::{
     Action, Auth, AuthError, Authenticator, CloseReason, ConnectionOptions, Credentials, Delivery, Epoch, Event,
-    LinkError, Outbox, ServerAddr, TlsOptions, Transmit,
+    LinkError, Outbox, ServerAddr, TlsError, TlsOptions, Transmit,
 };
 use crate::proto::{ServerError, ServerInfo};
 use crate::rng::Entropy;
@@ -28,6 +29,9 @@ const SILENT_REFUSAL_UNDER_TLS: &str = "it may refuse this user, or the client c
 const SILENT_GREETING: &str = "it may want the TLS handshake before its INFO (tls_first), or be no NATS server";
 /// What a silent end in the handshake usually means.
 const SILENT_HANDSHAKE: &str = "it may speak no TLS on this port, or miss a client certificate; its log tells which";
+
+/// What an answer in clear usually means where the handshake comes first.
+const CLEAR_GREETING: &str = "a server that says its INFO in clear wants no tls_first";
 
 /// What somebody says who speaks too early.
 pub(super) const CLEAR_BYTES: &str = "bytes in clear before the TLS handshake";
@@ -197,6 +201,9 @@ impl Connection {
         if let Some(link) = link_of(&mut self.state, epoch) {
             let cause = match cause {
                 LinkError::Closed { hint: None } => LinkError::Closed { hint: silence_means(link) },
+                LinkError::Tls(TlsError::NotTls(words)) if !link.is_greeted => {
+                    LinkError::Tls(TlsError::NotTls(format!("{words}; {CLEAR_GREETING}")))
+                }
                 cause => cause,
             };
             self.lose(cause, now);

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::exit::{Code, Failure, Finish};
-use super::link_log::LinkLog;
 use super::log;
+use super::obstacles::Obstacles;
 use super::opening;
 use super::progress::{Now, Progress};
 use super::receipt::Receipt;
@@ -38,7 +38,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) committing: Option<JoinHandle<Saved>>,
     pub(crate) outcomes: Vec<(u64, Outcome)>,
     pub(crate) signals: Signals,
-    pub(crate) link_log: LinkLog,
+    pub(crate) obstacles: Obstacles,
     pub(crate) progress: Progress,
     pub(crate) input_len: Option<u64>,
     pub(crate) stopping: Option<Stopping>,
@@ -303,7 +303,7 @@ impl Feed<'_> {
 
     fn look(&mut self, receipt: &mut Receipt) {
         self.look_at = tokio::time::Instant::now() + LOOK;
-        self.link_log.look();
+        self.obstacles.look();
         if self.progress.due().is_some() {
             self.account(receipt);
             let now = Now {

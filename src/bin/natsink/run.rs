@@ -12,8 +12,8 @@ use tokio::time::sleep_until;
 use super::exit::{Code, Failure, Finish};
 use super::feed::{Feed, Flow};
 use super::fresh_start;
-use super::link_log::LinkLog;
 use super::log;
+use super::obstacles::Obstacles;
 use super::opening;
 use super::progress::Progress;
 use super::receipt::Receipt;
@@ -64,8 +64,8 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let publisher = client
         .publisher(opening::publisher_options(plan, saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
-    let mut link_log = LinkLog::new(client.clone(), publisher.clone());
-    let stream = match verified(plan, &publisher, &mut signals, &mut link_log).await? {
+    let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
+    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles).await? {
         Look::Found(stream) => stream,
         Look::Stopped(signal) => return stopped(signal, saved.is_some()),
     };
@@ -101,7 +101,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         committing: None,
         outcomes: Vec::with_capacity(plan.in_flight.events_max.min(65_536)),
         signals,
-        link_log,
+        obstacles,
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
@@ -110,7 +110,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     };
     let result = feed_all(&mut feed, start, places, receipt).await;
     feed.account(receipt);
-    feed.link_log.look();
+    feed.obstacles.look();
     feed.progress.clear();
     result
 }
@@ -162,7 +162,7 @@ async fn verified(
     plan: &Plan,
     publisher: &Publisher,
     signals: &mut Signals,
-    link_log: &mut LinkLog,
+    obstacles: &mut Obstacles,
 ) -> Result<Look<StreamInfo>, Failure> {
     let began = Instant::now();
     loop {
@@ -170,18 +170,18 @@ async fn verified(
         tokio::select! {
             signal = signals.next() => return Ok(Look::Stopped(signal)),
             found = publisher.verified() => {
-                link_log.look();
+                obstacles.look();
                 return match found {
                     Ok(Some(stream)) => Ok(Look::Found(stream)),
                     Ok(None) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
                     Err(error) => Err(verdict::of_publisher(&error, plan)),
                 };
             }
-            () = sleep_until(look) => link_log.look(),
+            () = sleep_until(look) => obstacles.look(),
         }
         if plan.sink.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
-            let last = link_log.last().map(|last| format!(": {last}")).unwrap_or_default();
-            let message = format!("no server within {} s{last}", began.elapsed().as_secs());
+            let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
+            let message = format!("no server within {} s{told}", began.elapsed().as_secs());
             return Err(Failure::new(Code::Unavailable, "unavailable", message));
         }
     }
