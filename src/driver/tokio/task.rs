@@ -155,10 +155,12 @@ impl Driver {
                 return true;
             }
             Poll::Ready(Err(cause)) => cause,
-            Poll::Pending => match self.write_error.take() {
-                Some(cause) => cause,
-                None => return false,
-            },
+            // After a failed write, too: that nothing is there to be read is not known before the runtime has looked.
+            Poll::Pending => return false,
+        };
+        let cause = match (self.write_error.take(), cause) {
+            (Some(write_error), LinkError::Closed { hint: None }) => write_error,
+            (_, cause) => cause,
         };
         self.begin(Link::None);
         let now = self.shared.now();
@@ -247,6 +249,10 @@ impl Driver {
             return Poll::Ready(Sleeping::NotYet);
         }
         let wanted = session.poll_timeout();
+        // Another thread may have wished for something since the actions were looked at.
+        if session.is_due(wanted.unwrap_or(Instant::from_micros(u64::MAX))) {
+            return Poll::Ready(Sleeping::NotYet);
+        }
         session.sleep(cx.waker());
         drop(session);
         // A timer that fires too early asks again; one armed for a later moment is set anew.
@@ -309,5 +315,82 @@ impl Drop for Driver {
     /// A runtime that shuts down drops the task: nobody will move bytes any more, so the session is over.
     fn drop(&mut self) {
         self.shared.with_now(|session, now| session.close(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{ConnectionOptions, ServerAddr};
+    use crate::proto::{ServerError, Subject};
+    use crate::rng::Entropy;
+    use crate::session::{LinkNotice, LinkState, Session};
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use tokio::task::yield_now;
+
+    fn driver(port: u16) -> Driver {
+        let options = ConnectionOptions::new(vec![ServerAddr { host: "127.0.0.1".into(), port, tls: false }]);
+        Driver::new(Arc::new(Shared::new(Session::new(options, &Entropy::new([7; 32])))))
+    }
+
+    #[tokio::test]
+    async fn a_wish_that_comes_before_the_sleep_is_not_slept_over() {
+        let mut driver = driver(1);
+        driver.shared.lock().handle_timeout(Instant::ZERO);
+        for _ in 0..2 {
+            let sleeping = poll_fn(|cx| Poll::Ready(driver.sleep(cx))).await;
+            assert!(matches!(sleeping, Poll::Ready(Sleeping::NotYet)));
+        }
+    }
+
+    async fn poll_once(driver: &mut Driver) {
+        let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut *driver).poll(cx))).await;
+    }
+
+    /// Greets, and reads up to the first PING.
+    fn greeted(listener: &TcpListener) -> TcpStream {
+        let mut socket = listener.accept().unwrap().0;
+        socket.write_all(b"INFO {\"headers\":true}\r\n").unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"PING\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            read.extend(byte);
+        }
+        socket.write_all(b"PONG\r\n").unwrap();
+        socket
+    }
+
+    #[tokio::test]
+    async fn what_the_server_said_last_is_read_after_a_write_that_failed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut driver = driver(listener.local_addr().unwrap().port());
+        let server = std::thread::spawn(move || greeted(&listener));
+        while driver.shared.lock().link_state() != LinkState::Up {
+            poll_once(&mut driver).await;
+            yield_now().await;
+        }
+        let publish = |driver: &Driver| {
+            let subject = Subject::new("orders").unwrap();
+            driver.shared.with(|session| session.publish(None, subject, None, None, b"")).unwrap();
+        };
+        // What the server leaves unread when it closes makes its end an RST.
+        let mut socket = server.join().unwrap();
+        publish(&driver);
+        poll_once(&mut driver).await;
+        while socket.peek(&mut [0]).unwrap() == 0 {}
+        socket.write_all(b"-ERR 'maximum connections exceeded'\r\n").unwrap();
+        drop(socket);
+        // The runtime has not looked at the socket since.
+        publish(&driver);
+        while driver.shared.lock().link_state() == LinkState::Up {
+            poll_once(&mut driver).await;
+            yield_now().await;
+        }
+        let said = LinkNotice::Lost(LinkError::Refused(ServerError::MaximumConnectionsExceeded));
+        let notices: Vec<_> = std::iter::from_fn(|| driver.shared.lock().poll_notice()).collect();
+        assert!(notices.contains(&said), "{notices:?}");
     }
 }
