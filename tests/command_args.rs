@@ -150,6 +150,21 @@ fn a_failed_run_leaves_a_receipt() {
 }
 
 #[test]
+fn a_receipt_is_not_written_over_the_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("input");
+    std::fs::write(&input, "{}\n").expect("an input");
+    let file = input.to_str().expect("UTF-8");
+    for more in [&[][..], &["--delivery", "fast"]] {
+        let words = ["run", "--url", "h", "--stream", "S", "--subject", "s", "--input", file, "--receipt", file];
+        let output = run(&[&words, more].concat());
+        assert_eq!(code(&output), 78);
+        assert!(stderr(&output).contains("cannot write the receipt"), "{}", stderr(&output));
+        assert_eq!(std::fs::read_to_string(&input).expect("the input"), "{}\n");
+    }
+}
+
+#[test]
 fn a_json_log_is_json_to_the_last_line() {
     let words = ["run", "--log-format", "json", "--url", "h", "--stream", "S", "--subject", "a b"];
     let output = run(&words);

@@ -53,7 +53,11 @@ fn what_is_typed_wrong_is_told_before_anything_is_opened() {
         run(args).fails(78, kind, &[words]).counts();
     }
     place.write("in", "{}");
-    for args in [&["--input", "in", "--checkpoint", "in"][..], &["--input", "in", "--dead-letter", "in"]] {
+    for args in [
+        &["--input", "in", "--checkpoint", "in"][..],
+        &["--input", "in", "--dead-letter", "in"],
+        &["--input", "in", "--dead-letter", "./in"],
+    ] {
         run(args).fails(78, "configuration", &["already the file of the input"]);
     }
     assert_eq!(place.read("in"), "{}");

@@ -252,15 +252,25 @@ fn in_flight(desk: &Desk<'_>, written: &Written) -> Result<InFlightPlan, ConfigE
 fn distinct(input: &Input, files: [(&str, Option<&Path>); 3]) -> Result<(), ConfigError> {
     let mut taken = Vec::new();
     if let Input::File { path } = input {
-        taken.push(("the input", path.as_path()));
+        taken.push(("the input", found(path)));
     }
     for (name, path) in files {
         let Some(path) = path else { continue };
-        if let Some((other, _)) = taken.iter().find(|(_, taken)| *taken == path) {
+        let place = found(path);
+        if let Some((other, _)) = taken.iter().find(|(_, taken)| *taken == place) {
             let reason = format!("{} is already the file of {other}", path.display());
             return Err(Field::flag(name, "").invalid(reason));
         }
-        taken.push((name, path));
+        taken.push((name, place));
     }
     Ok(())
+}
+
+/// Where a file lies, or would, whatever way leads there. What cannot be found is as it was written.
+fn found(path: &Path) -> PathBuf {
+    let beside = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(beside).unwrap_or_else(|| path.into())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use natsink::sink::Histogram;
 use serde::Serialize;
 
 use super::exit::{Failure, Finish};
+
+/// What every receipt begins with.
+const BEGINNING: &[u8] = br#"{"read":"#;
 
 /// Counts of one run. When it is over, `read` = `stored` + `duplicate` + `dead` + `pending` + `skipped`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -96,15 +99,22 @@ impl Receipt {
     }
 
     /// Writes the receipt to `path` as one line of JSON. Whoever reads there finds the old file or the new one, whole;
-    /// what is no file, such as a pipe or a device, is written to as it is.
+    /// what is no file, such as a pipe or a device, is written to as it is. A file that is there and is no receipt stays
+    /// as it is: after a mistake in the flags it may be the input.
     ///
     /// # Errors
-    /// When the file beside it cannot be made, written or renamed.
+    /// When another file is there, or the file beside it cannot be made, written or renamed.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut json = serde_json::to_vec(self).expect("numbers and strings are JSON");
         json.push(b'\n');
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return OpenOptions::new().write(true).open(path)?.write_all(&json);
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() => {
+                return OpenOptions::new().write(true).open(path)?.write_all(&json);
+            }
+            Ok(found) if found.len() > 0 && !is_receipt(path)? => {
+                return Err(io::Error::other("that file is no receipt, and is not written over"));
+            }
+            _ => {}
         }
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -119,6 +129,13 @@ impl Receipt {
         written?;
         File::open(folder)?.sync_all()
     }
+}
+
+/// Whether that file begins as every receipt does.
+fn is_receipt(path: &Path) -> io::Result<bool> {
+    let mut found = Vec::new();
+    File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut found)?;
+    Ok(found == BEGINNING)
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -222,7 +239,7 @@ mod tests {
         receipt.close(&Err(Failure::new(Code::Unavailable, "unavailable", "no server for 5 s")));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("receipt.json");
-        fs::write(&path, "old").expect("an old receipt");
+        Receipt::default().write(&path).expect("an old receipt");
         receipt.write(&path).expect("a new receipt");
         let text = fs::read_to_string(&path).expect("the receipt");
         let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -255,6 +272,17 @@ mod tests {
         assert!(full().write(&path).is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "something is left beside the receipt");
         assert!(full().write(&folder.path().join("absent/receipt")).is_err());
+    }
+
+    #[test]
+    fn no_other_file_is_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("input");
+        fs::write(&path, "{\"id\":1}\n").expect("an input");
+        assert!(full().write(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).expect("the input"), "{\"id\":1}\n");
+        fs::write(&path, "").expect("an empty file");
+        full().write(&path).expect("nothing is lost");
     }
 
     #[cfg(unix)]
