@@ -184,6 +184,57 @@ fn an_innocent_publisher_pays_nothing_for_another_ones_message() {
 }
 
 #[test]
+fn a_publisher_that_is_never_idle_does_not_hide_another_ones_message() {
+    let (mut hand, busy) = Hand::with("a", PublisherOptions::default());
+    let guilty = hand.session.add_publisher(PublisherOptions::default(), hand.now).unwrap();
+    hand.submit(guilty, "any.1", "bad", "bad").unwrap();
+    for round in 0..100 {
+        // Whatever it is that is answered, there is always something out.
+        hand.submit(busy, "any.1", &format!("good{round}"), "good").unwrap();
+        let written = hand.pass(Duration::from_millis(100));
+        if ids(&written).contains(&"bad".to_owned()) {
+            hand.say(VIOLATION);
+            while hand.session.link_state() == LinkState::Resting {
+                hand.pass(Duration::from_millis(100));
+            }
+            hand.connect();
+            continue;
+        }
+        for asked in &written {
+            let ack = format!(r#"{{"stream":"ORD","seq":{}}}"#, round + 1);
+            hand.say(format!("MSG {} 1 {}\r\n{ack}\r\n", asked.reply, ack.len()).as_bytes());
+        }
+    }
+    let expected = Outcome::Rejected(Rejection::Violation(ServerError::MaximumPayloadViolation));
+    assert_eq!(hand.outcomes(guilty), [expected]);
+    assert!(hand.outcomes(busy).iter().all(|outcome| matches!(outcome, Outcome::Stored { .. })));
+}
+
+#[test]
+fn what_is_out_is_not_rejected_before_its_answer() {
+    let (mut hand, publisher) = verified("a");
+    hand.submit(publisher, "ord.1", "large", &"x".repeat(2000)).unwrap();
+    let out = hand.written();
+    hand.say(b"INFO {\"headers\":true,\"max_payload\":1000,\"jetstream\":true}\r\n");
+    store(&mut hand, &out, 100);
+    assert_eq!(hand.outcomes(publisher), [Outcome::Stored { seq: 100 }], "it came before the limit did");
+}
+
+#[test]
+fn another_link_asked_for_while_dialling_leaves_nobody_held() {
+    let (mut hand, publisher) = verified("a");
+    hand.session.handle_disconnected(hand.epoch, LinkError::Closed { hint: None }, hand.now);
+    hand.session.handle_timeout(hand.now);
+    assert!(matches!(hand.session.poll_action(), Some(Action::Dial { .. })));
+    hand.session.reconnect(hand.now);
+    assert_eq!(hand.session.link_state(), LinkState::Resting);
+    hand.connect();
+    hand.verify_again();
+    hand.submit(publisher, "ord.1", "0", "0").unwrap();
+    assert_eq!(ids(&hand.written()), ["0"]);
+}
+
+#[test]
 fn what_the_server_takes_no_longer_is_rejected_when_it_says_so() {
     let (mut hand, publisher) = verified("a");
     hand.submit(publisher, "ord.1", "probe", "probe").unwrap();

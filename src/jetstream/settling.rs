@@ -11,11 +11,15 @@ use crate::time::Instant;
 const NOTICES_MAX: usize = 64;
 
 impl Publisher {
-    /// Holds what was taken earlier against what server and stream take now.
+    /// Holds what was taken earlier against what server and stream take now. What is out is left to its answer: it may be
+    /// stored.
     pub(super) fn reject_unfit(&mut self, now: Instant) {
         let max = self.check.size_max(self.server.max_payload);
         for ordinal in self.ledger.front()..self.ledger.back() {
             let Some(entry) = self.ledger.entry(ordinal).filter(|entry| entry.state == State::Open) else { continue };
+            if self.lane.is_out(&self.ledger, ordinal) {
+                continue;
+            }
             let subject = core::str::from_utf8(self.ledger.subject(entry)).unwrap_or_default();
             let rejection = if entry.size > max {
                 Rejection::TooLarge { size: entry.size, max }

@@ -57,6 +57,7 @@ impl Session {
             // Who waits for the stream to be looked at will not see it.
             self.state_watchers.wake(&mut self.woken);
             self.connection.unsubscribe(seat.sid);
+            self.settle_drain(self.now);
             self.wake_driver();
         }
     }

@@ -57,6 +57,8 @@ pub struct Session {
     pub(super) driver: Option<Waker>,
     /// The link that is left once its answers have come, why, and how long they are waited for.
     pub(super) leaving: Option<(Epoch, LinkError, Instant)>,
+    /// Who was the first to write again when a link was last lost over something written to it.
+    blamed_first: Option<PublisherId>,
 }
 
 /// Names a publisher of a session.
@@ -82,6 +84,7 @@ impl Session {
             woken: Vec::new(),
             driver: None,
             leaving: None,
+            blamed_first: None,
         }
     }
 
@@ -318,7 +321,10 @@ impl Session {
     /// are waited for, a few seconds at most.
     pub(super) fn move_away(&mut self, cause: LinkError, now: Instant) {
         if let Some(epoch) = self.connection.epoch() {
-            self.seats.values_mut().for_each(|seat| seat.publisher.hold());
+            // A dial has nothing to hold back from, and its end would let nobody go on.
+            if self.connection.is_up() {
+                self.seats.values_mut().for_each(|seat| seat.publisher.hold());
+            }
             self.leaving.get_or_insert((epoch, cause, now + LEAVE_MAX));
             self.prove(now);
         }
@@ -404,20 +410,30 @@ impl Session {
     }
 
     /// The server has closed the link over something written to it, and does not say over what. Publishers write again at
-    /// different times, so that only one has anything out when it happens again.
+    /// different times, so that only one has anything out when it happens again. Each is the first in turn: one that is
+    /// never idle would otherwise be suspected for ever beside the one behind it.
     fn blame(&mut self, error: &ServerError, now: Instant) {
-        let suspects = self.seats.values().filter(|seat| seat.publisher.unanswered() > 0).count();
+        let is_suspect = |(id, seat): (&PublisherId, &Seat)| (seat.publisher.unanswered() > 0).then_some(*id);
+        let mut suspects: Vec<PublisherId> = self.seats.iter().filter_map(is_suspect).collect();
+        let turn = suspects.partition_point(|id| Some(*id) <= self.blamed_first) % suspects.len().max(1);
+        suspects.rotate_left(turn);
+        self.blamed_first = suspects.first().copied().or(self.blamed_first);
         let mut pause = Duration::ZERO;
-        for seat in self.seats.values_mut() {
-            let is_suspect = seat.publisher.unanswered() > 0;
-            seat.publisher.handle_violation(error, suspects == 1, pause, now);
-            pause = pause.saturating_add(if is_suspect { BLAME_STAGGER } else { Duration::ZERO });
+        for id in &suspects {
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.publisher.handle_violation(error, suspects.len() == 1, pause, now);
+            }
+            pause = pause.saturating_add(BLAME_STAGGER);
+        }
+        for seat in self.seats.iter_mut().filter(|(id, _)| !suspects.contains(id)).map(|(_, seat)| seat) {
+            seat.publisher.handle_disconnected();
         }
     }
 
     fn closed(&mut self, reason: &CloseReason) {
         for seat in self.seats.values_mut() {
             seat.publisher.handle_closed(reason);
+            seat.publisher.take_woken(&mut self.woken);
             seat.wake_all(&mut self.woken);
         }
         let loss = self.fail_flushes(&FlushError::Closed(reason.clone()));

@@ -124,3 +124,33 @@ fn those_who_wait_for_room_are_told_of_a_drain() {
     hand.wake_all();
     assert_eq!(unasked.woken(), 1);
 }
+
+#[test]
+fn a_drain_that_a_reader_finishes_wakes_all_who_wait() {
+    let (mut hand, publisher) = verified(stream());
+    let news = plain(&mut hand, "news.*");
+    let outcomes = Count::new();
+    let waker = Waker::from(Arc::clone(&outcomes));
+    assert_eq!(hand.session.take_outcomes(publisher, &mut Vec::new(), Some(&waker)), 0);
+    hand.session.begin_drain(hand.now + SECOND, hand.now);
+    hand.written();
+    deliver(&mut hand, SID, "the last");
+    hand.say(b"PONG\r\n");
+    hand.wake_all();
+    assert_eq!(outcomes.woken(), 0);
+    assert_eq!(read(&mut hand, news), ["the last"]);
+    assert_eq!(drained(&mut hand), Poll::Ready(Ok(())));
+    hand.wake_all();
+    assert_eq!(outcomes.woken(), 1, "there will be no more outcomes");
+}
+
+#[test]
+fn a_drain_is_over_once_the_last_publisher_is() {
+    let (mut hand, publisher) = verified(stream());
+    hand.submit(publisher, "ord.1", "a", "x").unwrap();
+    hand.session.begin_drain(hand.now + SECOND, hand.now);
+    lose(&mut hand);
+    assert_eq!(drained(&mut hand), Poll::Pending);
+    hand.session.remove_publisher(publisher);
+    assert_eq!(drained(&mut hand), Poll::Ready(Ok(())));
+}
