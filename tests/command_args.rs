@@ -186,7 +186,9 @@ fn control_characters_do_not_reach_the_terminal() {
 
 #[test]
 fn secrets_are_not_printed() {
-    let cases: [&[&str]; 4] = [
+    let cases: [&[&str]; 6] = [
+        &["run", "nats://u:canary@h"],
+        &["nats://u:canary@h"],
         &["run", "--url", "nats://u:canary@h:canary", "--stream", "S", "--subject", "s"],
         &["run", "--url", "h", "--password", "canary", "--stream", "S", "--subject", "s"],
         &["run", "--url", "u:canary@h", "--token", "canary", "--stream", "S", "--subject", "s"],

@@ -46,6 +46,29 @@ fn a_signal_before_the_server_answers_loses_no_position() {
 }
 
 #[test]
+fn a_signal_ends_the_doubt_about_a_fresh_start() {
+    let place = Place::new();
+    place.write("in", events(3));
+    // Answers for JetStream, but for what was stored last.
+    let mut api = place.raw();
+    api.subscribe("api.>");
+    api.flush();
+    let args = ["--input", "in", "--checkpoint", "c", "--js-api-prefix", "api", "--send-timeout", "120"];
+    let run = place.start(&args);
+    loop {
+        let asked = api.next();
+        if asked.subject.contains("MSG.GET") {
+            break;
+        }
+        let subject = asked.subject.replacen("api", "$JS.API", 1);
+        let answer = place.raw().request(&subject, &[], &asked.payload);
+        api.send(&asked.reply.expect("it is asked"), None, &[], &answer.payload);
+    }
+    run.stop("TERM").fails(143, "signal", &["before anything was sent"]);
+    assert_eq!(place.stored(), []);
+}
+
+#[test]
 fn what_was_read_before_the_input_failed_is_delivered_and_committed() {
     let place = Place::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

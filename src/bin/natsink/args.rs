@@ -260,7 +260,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
 }
 
 /// A word that stands where none belongs may be a secret: one that starts with a hyphen, or the second half of one with a
-/// space in it. Beside a flag that takes one, such words are not repeated, unless they look like a flag.
+/// space in it. Beside a flag that takes one, such words are not repeated, unless they look like a flag; nor is what may be
+/// a URL with credentials, wherever it stands.
 fn without_secret(mut mistake: clap::Error, words: &[OsString]) -> clap::Error {
     let takes_secret = |word: &OsString| {
         let word = word.to_string_lossy();
@@ -269,14 +270,19 @@ fn without_secret(mut mistake: clap::Error, words: &[OsString]) -> clap::Error {
             .any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
     };
     let is_flag = |word: &str| word.starts_with('-') && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-'));
-    let is_told = match mistake.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) => is_flag(word),
+    let place = match mistake.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return mistake,
+    };
+    let is_told = match mistake.get(place) {
+        Some(ContextValue::String(word)) => is_flag(word) || !(word.contains('@') || words.iter().any(takes_secret)),
         _ => true,
     };
-    if mistake.kind() == ErrorKind::UnknownArgument && !is_told && words.iter().any(takes_secret) {
+    if !is_told {
         mistake.remove(ContextKind::Suggested);
         let told = "[not shown: it may be a secret; a value that starts with a hyphen is given as in --password=VALUE]";
-        mistake.insert(ContextKind::InvalidArg, ContextValue::String(told.into()));
+        mistake.insert(place, ContextValue::String(told.into()));
     }
     mistake
 }

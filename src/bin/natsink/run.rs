@@ -77,7 +77,11 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         && !plan.from_start
         && let Some((place, _)) = places.first()
     {
-        fresh_start::check(plan, &client, &place.input(&client)).await?;
+        let input = place.input(&client);
+        tokio::select! {
+            signal = signals.next() => return stopped(signal, false),
+            checked = fresh_start::check(plan, &client, &input) => checked?,
+        }
     }
     if let Some(checkpoint) = &mut checkpoint {
         checkpoint.created = stream.created.clone();
