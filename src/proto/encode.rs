@@ -47,6 +47,12 @@ pub fn sub(out: &mut Vec<u8>, pattern: &Pattern, queue: Option<Subject<'_>>, sid
     out.extend_from_slice(b"\r\n");
 }
 
+/// What a subscription takes of the server's [`CONTROL_LINE_MAX`] under the longest `sid`, bytes.
+pub fn sub_line_len(pattern: &Pattern, queue: Option<Subject<'_>>) -> usize {
+    let queue_len = queue.map_or(0, |queue| queue.as_str().len() + 1);
+    pattern.as_str().len() + 1 + queue_len + decimal_len(u64::MAX)
+}
+
 /// `UNSUB`: no messages with this `sid` any more, at once or after `max` of them in all.
 pub fn unsub(out: &mut Vec<u8>, sid: u64, max: Option<u64>) {
     out.extend_from_slice(b"UNSUB ");

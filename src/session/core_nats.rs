@@ -11,7 +11,7 @@ use super::machine::Session;
 use super::notice::{LinkNotice, RequestError};
 use super::subscriber::{Received, Subscriber, SubscriptionEnd, SubscriptionLimits};
 use crate::connection::{PublishError, Sid};
-use crate::proto::{HeaderBlock, Pattern, ServerError, Subject, SubjectBuf};
+use crate::proto::{HeaderBlock, Pattern, ServerError, Subject, SubjectBuf, encode};
 use crate::time::Instant;
 
 impl Session {
@@ -19,7 +19,8 @@ impl Session {
     /// allow; more are dropped and counted, and a [`LinkNotice::SlowConsumer`] tells of it.
     ///
     /// # Errors
-    /// When the connection is over or drains, has as many subscriptions as its limit allows, or a link that takes nothing.
+    /// When the connection is over or drains, has as many subscriptions as its limit allows, or a link that takes nothing,
+    /// and when the server would close the link over it.
     pub fn subscribe(
         &mut self,
         subject: Pattern,
@@ -32,6 +33,10 @@ impl Session {
         }
         if !self.connection.takes_subscriptions() {
             return Err(SessionError::NoRoom);
+        }
+        let len = encode::sub_line_len(&subject, queue.as_ref().map(SubjectBuf::as_subject));
+        if len > encode::CONTROL_LINE_MAX {
+            return Err(SessionError::ControlLine { len });
         }
         let subscriber = Subscriber::new(subject.as_str(), limits);
         let sid = self.connection.subscribe(subject, queue).ok_or(SessionError::TooManySubscriptions)?;

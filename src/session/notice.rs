@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::connection::{CloseReason, LinkError, PublishError, ServerAddr};
+use crate::proto::encode::CONTROL_LINE_MAX;
 use crate::proto::{ServerError, SubjectError};
 
 /// Where the link stands.
@@ -70,6 +71,11 @@ pub enum SessionError {
     TooManySubscriptions,
     /// The link takes nothing, and much waits for it already.
     NoRoom,
+    /// Subject and queue group are so long that the server would close the link, and every later one.
+    ControlLine {
+        /// How long the line would be, bytes.
+        len: usize,
+    },
     /// The connection drains.
     Draining,
 }
@@ -127,6 +133,10 @@ impl fmt::Display for SessionError {
             Self::StreamName => f.write_str("the name of a stream is one token: no dots, wildcards or white space"),
             Self::ApiPrefix(error) => write!(f, "the prefix of JetStream's API is not a subject: {error}"),
             Self::NoRoom => f.write_str("the server takes nothing at this moment: subscribe again later"),
+            Self::ControlLine { len } => write!(
+                f,
+                "subject and queue group make a control line of {len} bytes, and the server takes {CONTROL_LINE_MAX}"
+            ),
             Self::Draining => f.write_str("the connection is being drained and takes nothing new"),
             Self::TooManySubscriptions => f.write_str("the connection has as many subscriptions as its limit allows"),
         }

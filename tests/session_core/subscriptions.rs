@@ -182,3 +182,16 @@ fn who_subscribes_and_unsubscribes_while_the_link_takes_nothing_does_not_fill_th
     hand.written();
     plain(&mut hand, "news.*");
 }
+
+#[test]
+fn nothing_is_subscribed_over_which_the_server_would_close_every_link() {
+    let mut hand = hand();
+    let long = "x".repeat(4000);
+    let of = |len: usize| Some(subject(&long[..len]).to_buf());
+    let mut subscribe =
+        |queue| hand.session.subscribe(Pattern::new(&*long).unwrap(), queue, SubscriptionLimits::default());
+    assert!(subscribe(None).is_ok());
+    assert!(subscribe(of(50)).is_ok());
+    assert!(matches!(subscribe(of(100)), Err(SessionError::ControlLine { len: 4122 })));
+    assert!(hand.written_lines().iter().all(|line| line.len() <= 4096));
+}
