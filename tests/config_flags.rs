@@ -210,6 +210,9 @@ fn a_level_of_authentication_overrides_the_ones_below() {
     assert_eq!(auth(&no_url, &url, false), Ok(user_password("env-user", "env-password")));
     assert_eq!(auth(&no_url, &[url[0], both[0]], false), Ok(user_password("env-user", "env-password")));
     assert_eq!(auth(&user, &[], false), Err("--user: a user without a password".into()));
+    let empty = [("NATS_USER", ""), ("NATS_PASSWORD", "")];
+    assert_eq!(auth(&simple(), &empty, false), auth(&simple(), &[], false));
+    assert_eq!(auth(&simple(), &[both[0], empty[1]], false), Err("$NATS_USER: a user without a password".into()));
     assert_eq!(auth(&simple(), &both[..1], false), Err("$NATS_USER: a user without a password".into()));
     assert_eq!(auth(&simple(), &both[1..], false), Err("$NATS_PASSWORD: a password without a user".into()));
     let message = "--nkey: a second method of authentication beside --creds; give one";

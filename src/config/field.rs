@@ -58,9 +58,9 @@ impl Desk<'_> {
         Ok(field)
     }
 
-    /// A variable that stands for a flag, if it is set.
+    /// A variable that stands for a flag, if it is set. An empty one counts as not set.
     pub(super) fn variable(&self, name: &str) -> Result<Option<Field>, ConfigError> {
-        let Some(value) = (self.environment)(name) else { return Ok(None) };
+        let Some(value) = (self.environment)(name).filter(|value| !value.is_empty()) else { return Ok(None) };
         let mut field = Field { text: String::new(), key: format!("${name}"), origin: Origin::Variable };
         field.text = value.into_string().map_err(|_| field.invalid("not UTF-8"))?;
         Ok(Some(field))

@@ -155,7 +155,7 @@ impl Sink<'_> {
             Some(name) => Some(Field::flag("--context", name)),
             None if flags.url.is_some() || self.written.config.url.is_some() => None,
             None if desk.variable("NATS_URL")?.is_some() => None,
-            None => desk.variable("NATS_CONTEXT")?.filter(|name| !name.text.is_empty()),
+            None => desk.variable("NATS_CONTEXT")?,
         };
         name.map(|name| Context::open(desk, &name)).transpose()
     }
