@@ -44,6 +44,22 @@ fn a_link_on_which_nothing_is_answered_is_given_up_after_the_batch_timeout() {
 }
 
 #[test]
+fn a_server_that_talks_and_answers_nothing_is_given_up_after_the_batch_timeout() {
+    let (mut hand, publisher) = verified(stream());
+    hand.submit(publisher, "ord.1", "a", "silence").unwrap();
+    hand.written();
+    let end = hand.now + Duration::from_secs(31);
+    while hand.now < end {
+        // No PONG ever says whether the message was read.
+        hand.now = hand.now + Duration::from_millis(500);
+        hand.session.handle_timeout(hand.now);
+        hand.written();
+        hand.say(b"PING\r\n+OK\r\n");
+    }
+    assert_eq!(hand.lost(), [LinkError::NoProgress]);
+}
+
+#[test]
 fn a_link_on_which_the_stream_cannot_be_looked_at_is_given_up_after_the_batch_timeout() {
     let (mut hand, _) = Hand::new(stream());
     hand.pass(Duration::from_secs(29));
