@@ -78,6 +78,36 @@ fn two_publishers_and_a_subscription_share_a_link_that_breaks() {
 }
 
 #[test]
+fn another_link_may_be_asked_for_at_any_moment() {
+    for seed in 0..60 {
+        let mut world = World::new(two_streams(), World::connection_options(), seed);
+        let pace =
+            Pace { chunk: 20_000, ragged: true, latency: Duration::from_millis(1 + seed % 4), ..Pace::default() };
+        (world.up, world.down) = (pace, pace);
+        let orders = world.add_publisher(PublisherOptions::stream("ORD"));
+        let payments = world.add_publisher(PublisherOptions::stream("PAY"));
+        for number in 0..30 {
+            world.enqueue(orders, draft("ord", number));
+            world.enqueue(payments, draft("pay", number));
+        }
+        if seed % 3 == 0 {
+            world.fault(Duration::from_millis(15 + seed), Fault::Cut);
+        }
+        // In dials, greetings, looks at the stream and passes.
+        for asked in 0..20 {
+            world.run(Duration::from_micros(700 * (1 + (seed * 7 + asked * asked) % 11)));
+            let now = world.now();
+            world.session.reconnect(now);
+        }
+        assert!(world.settle(20 * SECOND), "with seed {seed}");
+        checks::at_the_end(&world);
+        for publisher in [orders, payments] {
+            checks::stored_in_order(&world, publisher);
+        }
+    }
+}
+
+#[test]
 fn a_subscription_that_ends_is_not_made_again_on_the_next_link() {
     let (mut world, _) = scenes::plain(1);
     let kept =
