@@ -39,6 +39,8 @@ use crate::connection::{LinkError, TlsError, TlsOptions};
 const CERTS_LEN_MAX: usize = 1 << 20;
 /// The longest file with a private key, and what may stand beside it.
 const KEY_LEN_MAX: usize = 64 << 10;
+/// Threads that read the files of one driver's handshakes: those of links that were given up may not have come back yet.
+const READING_MAX: usize = 4;
 /// Names of a foreign certificate that an error repeats at most.
 const NAMES_MAX: usize = 8;
 
@@ -53,15 +55,20 @@ pub fn check(options: &TlsOptions) -> Result<(), TlsError> {
     client_config(options).map(drop)
 }
 
-/// Shakes hands over this socket with the server that must bear this name.
+/// Shakes hands over this socket with the server that must bear this name. `reading` counts who reads files for it.
 pub(super) async fn handshake(
     stream: TcpStream,
     options: TlsOptions,
     name: String,
+    reading: Arc<()>,
 ) -> Result<TlsStream<TcpStream>, LinkError> {
     let name = server_name(name).map_err(LinkError::Tls)?;
+    // The driver holds it, too, and this handshake.
+    if Arc::strong_count(&reading) > READING_MAX + 1 {
+        return Err(LinkError::Transport("certificates or keys of earlier links are still being read".into()));
+    }
     let roots = options.ca_file.clone();
-    let config = tokio::task::spawn_blocking(move || client_config(&options))
+    let config = tokio::task::spawn_blocking(move || (client_config(&options), drop(reading)).0)
         .await
         .map_err(|_| LinkError::Transport("the runtime no longer reads files".into()))?
         .map_err(LinkError::Tls)?;
@@ -369,6 +376,22 @@ mod tests {
         for name in ["", "a b", "nats://a", "[::1]", "a..b"] {
             assert!(matches!(check(&named(name)), Err(TlsError::Untrusted(_))), "{name:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn files_that_are_not_read_to_their_end_hold_few_threads() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (files, reading) = (Files::new().0, Arc::new(()));
+        let stuck = std::vec![Arc::clone(&reading); READING_MAX];
+        let options = TlsOptions { ca_file: files.path("none").to_str().map(Into::into), ..TlsOptions::default() };
+        let shake = async || {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            handshake(stream, options.clone(), "localhost".into(), Arc::clone(&reading)).await.unwrap_err()
+        };
+        assert!(matches!(shake().await, LinkError::Transport(words) if words.contains("still being read")));
+        drop(stuck);
+        assert!(matches!(shake().await, LinkError::Tls(TlsError::Files(_))));
+        assert_eq!(Arc::strong_count(&reading), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::string::String;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -55,16 +56,21 @@ impl Socket {
 
     /// Shakes hands over this socket.
     #[cfg(feature = "tls")]
-    pub(super) async fn secure(self, options: TlsOptions, server_name: String) -> Result<Self, LinkError> {
+    pub(super) async fn secure(
+        self,
+        options: TlsOptions,
+        server_name: String,
+        reading: Arc<()>,
+    ) -> Result<Self, LinkError> {
         let Self::Clear(stream) = self else {
             return Err(LinkError::OutOfPlace("a second TLS handshake"));
         };
-        Ok(Self::Tls(Box::new(tls::handshake(stream, options, server_name).await?)))
+        Ok(Self::Tls(Box::new(tls::handshake(stream, options, server_name, reading).await?)))
     }
 
     /// Shakes hands over this socket.
     #[cfg(not(feature = "tls"))]
-    pub(super) async fn secure(self, _options: TlsOptions, _server_name: String) -> Result<Self, LinkError> {
+    pub(super) async fn secure(self, _: TlsOptions, _: String, _: Arc<()>) -> Result<Self, LinkError> {
         Err(LinkError::Tls(TlsError::NotBuilt))
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Driver {
     answering: Option<(Epoch, Answering)>,
     /// What it is to be asked when it is done with an earlier link.
     question: Option<Question>,
+    /// Held by each thread that reads the files of a handshake.
+    reading: Arc<()>,
     /// Bytes carried off and not yet written. They belong to the present socket.
     transmit: Transmit,
     /// Why writing failed. Reading goes on until its end: the server may have said why it closed.
@@ -65,6 +67,7 @@ impl Driver {
             link: Link::None,
             answering: None,
             question: None,
+            reading: Arc::default(),
             transmit: Transmit::new(),
             write_error: None,
             input: vec![0; READ_LEN].into_boxed_slice(),
@@ -138,7 +141,8 @@ impl Driver {
         match mem::replace(&mut self.link, Link::None) {
             Link::Socket(of, socket) if of == epoch => {
                 let options = self.shared.lock().tls_options().clone();
-                self.begin(Link::Securing(epoch, Box::pin(socket.secure(options, server_name))));
+                let reading = Arc::clone(&self.reading);
+                self.begin(Link::Securing(epoch, Box::pin(socket.secure(options, server_name, reading))));
             }
             other => self.link = other,
         }
