@@ -101,6 +101,7 @@ pub struct Statistics {
 impl Connection {
     /// A connection that will ask for its first dial at once.
     pub fn new(options: ConnectionOptions, entropy: &Entropy) -> Self {
+        let options = options.timed();
         let servers = Servers::new(&options, entropy.jitter());
         let mut connection = Self {
             options,

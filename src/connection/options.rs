@@ -29,7 +29,8 @@ pub struct ConnectionOptions {
     /// Unanswered signs of life after which the peer is taken for dead. Each link in a row that ends so is given twice the
     /// time of the last, up to eight times: it may be too slow for what is on its way.
     pub pings_out_max: u32,
-    /// How long the socket may take nothing while there is something to write, before the peer is taken for dead.
+    /// How long the socket may take nothing while there is something to write, before the peer is taken for dead. It is
+    /// found out within twice this time.
     pub write_timeout: Duration,
     /// The pause before a server is dialled again. The first retry after a good connection is immediate.
     pub backoff: Backoff,
@@ -44,6 +45,8 @@ pub struct ConnectionOptions {
     pub limits: Limits,
 }
 
+/// The shortest time that a timer of a connection is taken for.
+const TIMER_MIN: Duration = Duration::from_millis(10);
 /// How often the time that a link may be silent is doubled at most.
 pub(crate) const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 
@@ -97,6 +100,14 @@ impl ConnectionOptions {
 }
 
 impl ConnectionOptions {
+    /// The same, with no timer that would be over before it began.
+    pub(crate) fn timed(mut self) -> Self {
+        for time in [&mut self.connect_timeout, &mut self.ping_interval, &mut self.write_timeout] {
+            *time = (*time).max(TIMER_MIN);
+        }
+        self
+    }
+
     /// Signs of life that are asked for in vain, after so many links in a row that were given up in silence.
     pub(crate) fn pings_max(&self, silent_links: u32) -> u32 {
         let rounds = self.pings_out_max.saturating_add(1);
@@ -146,5 +157,12 @@ mod tests {
         let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(10) };
         let pauses: Vec<u128> = [0, 1, 2, 3, 7, 8, 31, 33, u32::MAX].map(|n| backoff.pause(n).as_millis()).to_vec();
         assert_eq!(pauses, [0, 100, 200, 400, 6400, 10_000, 10_000, 10_000, 10_000]);
+    }
+
+    #[test]
+    fn no_timer_is_over_before_it_began() {
+        let options = ConnectionOptions { write_timeout: Duration::ZERO, ..ConnectionOptions::new(Vec::new()) }.timed();
+        assert_eq!(options.write_timeout, TIMER_MIN);
+        assert_eq!(options.ping_interval, Duration::from_secs(10));
     }
 }
