@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use natsink::connection::{
@@ -272,6 +275,26 @@ fn nothing_is_said_before_connect_even_when_asked() {
     let written = String::from_utf8(slices[..filled].concat()).unwrap();
     assert!(written.starts_with("CONNECT {") && written.contains("\r\nPING\r\nPONG\r\n"), "{written}");
     assert!(written.matches("PONG").count() <= 1024, "what is owed is bounded");
+}
+
+#[test]
+fn those_who_stopped_watching_are_let_go_of() {
+    struct Task(AtomicUsize);
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (mut hand, _) = verified("a");
+    let tasks: Vec<Arc<Task>> = (0..1000).map(|_| Arc::new(Task(AtomicUsize::new(0)))).collect();
+    tasks.iter().for_each(|task| hand.session.watch(&Waker::from(Arc::clone(task))));
+    assert!(tasks.iter().all(|task| Arc::strong_count(task) == 2));
+    hand.pass(Duration::from_secs(30));
+    while let Some(waker) = hand.session.pop_woken() {
+        waker.wake();
+    }
+    assert!(tasks.iter().all(|task| Arc::strong_count(task) == 1), "nothing is kept of them");
+    assert!(tasks.iter().all(|task| task.0.load(Ordering::Relaxed) == 1), "who still waits is woken to say so");
 }
 
 #[test]

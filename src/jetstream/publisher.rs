@@ -521,6 +521,11 @@ impl Publisher {
         self.acks.give_up(slot);
     }
 
+    /// Lets go of those who may have stopped waiting.
+    pub(crate) fn disperse(&mut self) {
+        self.outcomes_readers.disperse(&mut self.woken);
+    }
+
     /// Remembers whom to wake when the next tagged outcome comes.
     pub(crate) fn await_outcomes(&mut self, waker: &Waker) {
         self.outcomes_readers.add(waker);

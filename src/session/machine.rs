@@ -28,6 +28,8 @@ use crate::wakers::Wakers;
 const NOTICES_MAX: usize = 64;
 /// Between the moments when publishers write again of which one is to blame for a lost link.
 const BLAME_STAGGER: Duration = Duration::from_millis(500);
+/// How often those who may have stopped waiting are let go of, at most.
+const DISPERSE_EVERY: Duration = Duration::from_secs(5);
 /// How long answers are waited for before a link is left. Lame servers close links ten seconds after they said so.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -52,6 +54,8 @@ pub struct Session {
     /// The latest moment told.
     pub(super) now: Instant,
     pub(super) state_watchers: Wakers,
+    /// When those who may have stopped waiting were last let go of.
+    dispersed_at: Instant,
     pub(super) woken: Vec<Waker>,
     /// The sleeping driver.
     pub(super) driver: Option<Waker>,
@@ -81,6 +85,7 @@ impl Session {
             missed: 0,
             now: Instant::ZERO,
             state_watchers: Wakers::default(),
+            dispersed_at: Instant::ZERO,
             woken: Vec::new(),
             driver: None,
             leaving: None,
@@ -135,6 +140,11 @@ impl Session {
         }
         for seat in self.seats.values_mut() {
             seat.publisher.handle_timeout(now);
+        }
+        if self.dispersed_at + DISPERSE_EVERY <= now {
+            self.dispersed_at = now;
+            self.state_watchers.disperse(&mut self.woken);
+            self.seats.values_mut().for_each(|seat| seat.disperse(&mut self.woken));
         }
         self.settle(now);
     }

@@ -92,6 +92,12 @@ impl Seat {
         self.line.wake_all(woken);
     }
 
+    /// Lets go of those who may have stopped waiting.
+    pub(super) fn disperse(&mut self, woken: &mut Vec<Waker>) {
+        self.settled.disperse(woken);
+        self.publisher.disperse();
+    }
+
     pub(super) fn await_settled(&mut self, waker: &Waker) {
         self.settled.add(waker);
     }
