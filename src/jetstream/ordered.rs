@@ -27,6 +27,8 @@ pub(crate) struct Ordered {
     gait: Gait,
     /// Whether the link is about to be left: nothing more is written to it.
     is_held: bool,
+    /// Whether the front has been silent for too long for anything to be written behind it.
+    is_stalled: bool,
     /// The server closed a link over a message before this one, and it is not known over which: up to here each is
     /// written alone, so long after the link has come up.
     careful_until: u64,
@@ -70,6 +72,7 @@ impl Ordered {
             cursor: 0,
             gait: Gait::Probing { probe: None },
             is_held: false,
+            is_stalled: false,
             careful_until: 0,
             careful_pause: Duration::ZERO,
             backoff,
@@ -95,7 +98,7 @@ impl Ordered {
     pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox) -> u64 {
         let mut resent = 0;
         self.cursor = self.cursor.max(ledger.front());
-        while self.cursor < ledger.back() && outbox.has_room() && !self.is_held {
+        while self.cursor < ledger.back() && outbox.has_room() && !self.is_held && !self.is_stalled {
             if !matches!(self.gait, Gait::Open | Gait::Probing { probe: None }) {
                 break;
             }
@@ -119,6 +122,7 @@ impl Ordered {
             self.gait = if self.is_careful(ledger) { Gait::Probing { probe: None } } else { Gait::Open };
         }
         if moved {
+            self.is_stalled = false;
             (self.pauses, self.soon_pauses) = (0, 0);
             self.overtaken_since = None;
         }
@@ -180,6 +184,11 @@ impl Ordered {
         (usize::from(first.is_some()) + out.count(), first)
     }
 
+    /// Writes nothing more until the front is settled, or the pass is over.
+    pub(crate) fn stall(&mut self) {
+        self.is_stalled = true;
+    }
+
     /// Writes nothing more until there is another link.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
@@ -220,6 +229,7 @@ impl Ordered {
 
     fn rewind(&mut self, front: u64) {
         self.pass = self.pass.wrapping_add(1);
+        self.is_stalled = false;
         self.cursor = front;
         self.settled_max = None;
         self.overtaken_since = None;

@@ -407,6 +407,9 @@ impl Publisher {
             self.front_is_silent(now);
         } else if let Some(silence) = &mut self.silence {
             self.wants_proof |= silence.ask(now);
+            if silence.stall(now, self.options.send_timeout) {
+                self.lane.stall();
+            }
         }
     }
 

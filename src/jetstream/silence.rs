@@ -7,12 +7,14 @@ use crate::time::Instant;
 /// The silence of the first unsettled message.
 ///
 /// That the socket took a message does not say that the server has read it: on a slow link it may be on its way for
-/// minutes, and every further copy would wait behind it. So a PING is sent after it. Silence counts only once that is
-/// answered; a link on which it is not is another matter, and has timers of its own.
+/// minutes, and every further copy would wait behind it. So a PING is sent after it. It is taken for lost only once that
+/// is answered; a link on which it is not is another matter, and has timers of its own. But nothing new is written behind
+/// a message that is silent for so long: the server may have refused it, and would store what comes after.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Silence {
     since: Instant,
     proof: Proof,
+    is_stalled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,7 +29,7 @@ enum Proof {
 impl Silence {
     /// The message is out. On a link that is quick, the server is asked early enough to know in time.
     pub(crate) fn new(now: Instant, send_timeout: Duration) -> Self {
-        Self { since: now, proof: Proof::Due(now + send_timeout / 4) }
+        Self { since: now, proof: Proof::Due(now + send_timeout / 4), is_stalled: false }
     }
 
     /// Whether the server is to be asked now, which is then taken to be done.
@@ -51,6 +53,13 @@ impl Silence {
         }
     }
 
+    /// Whether nothing new is to be written from now on. Said once.
+    pub(crate) fn stall(&mut self, now: Instant, send_timeout: Duration) -> bool {
+        let begins = !self.is_stalled && self.since + send_timeout <= now;
+        self.is_stalled |= begins;
+        begins
+    }
+
     /// Whether it has lasted for as long as `send_timeout`.
     pub(crate) fn is_over(&self, now: Instant, send_timeout: Duration) -> bool {
         self.end(send_timeout).is_some_and(|end| end <= now)
@@ -60,7 +69,8 @@ impl Silence {
     pub(crate) fn timeout(&self, send_timeout: Duration) -> Option<Instant> {
         match self.proof {
             Proof::Due(at) => Some(at),
-            _ => self.end(send_timeout),
+            Proof::Read(_) => self.end(send_timeout),
+            Proof::Asked => (!self.is_stalled).then(|| self.since + send_timeout),
         }
     }
 
@@ -87,7 +97,7 @@ mod tests {
         let mut silence = Silence::new(at(0), TIMEOUT);
         assert_eq!(silence.timeout(TIMEOUT), Some(at(1)));
         assert!(!silence.ask(at(0)) && silence.ask(at(1)) && !silence.ask(at(1)), "asked once");
-        assert_eq!(silence.timeout(TIMEOUT), None);
+        assert_eq!(silence.timeout(TIMEOUT), Some(at(4)));
         silence.read(at(1));
         assert_eq!(silence.timeout(TIMEOUT), Some(at(4)));
         assert!(!silence.is_over(at(3), TIMEOUT) && silence.is_over(at(4), TIMEOUT));
@@ -97,11 +107,13 @@ mod tests {
     fn on_a_slow_link_it_counts_from_the_reading() {
         let mut silence = Silence::new(at(0), TIMEOUT);
         assert!(!silence.is_over(at(1000), TIMEOUT), "nothing is known");
+        assert!(!silence.stall(at(3), TIMEOUT) && silence.stall(at(4), TIMEOUT) && !silence.stall(at(5), TIMEOUT));
         silence.read(at(1000));
         assert!(!silence.is_over(at(1000), TIMEOUT), "nobody has asked");
         assert!(silence.ask(at(1000)));
         silence.ask_again(at(1000), TIMEOUT);
         assert!(!silence.ask(at(1000)) && silence.ask(at(1001)));
+        assert_eq!(silence.timeout(TIMEOUT), None, "there is nothing more to do but wait");
         silence.read(at(1064));
         assert_eq!(silence.timeout(TIMEOUT), Some(at(1068)));
     }
