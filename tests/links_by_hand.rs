@@ -298,6 +298,18 @@ fn those_who_stopped_watching_are_let_go_of() {
 }
 
 #[test]
+fn a_peer_that_is_silent_is_given_up() {
+    let (mut hand, _) = verified("a");
+    let end = hand.now + Duration::from_secs(31);
+    while let Some(at) = hand.session.poll_timeout().filter(|at| *at <= end) {
+        hand.now = at;
+        hand.session.handle_timeout(at);
+        hand.written();
+    }
+    assert_eq!(hand.lost(), [LinkError::Silent]);
+}
+
+#[test]
 fn a_socket_that_takes_nothing_is_given_up() {
     let (mut hand, publisher) = verified("a");
     hand.submit(publisher, "ord.1", "0", "0").unwrap();
