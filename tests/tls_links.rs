@@ -125,11 +125,10 @@ async fn down(client: &Client) {
 }
 
 /// A server with TLS, a proxy before it, and a publisher over both whose stream is looked at.
-async fn verified_behind_a_proxy() -> (Server, Proxy, Client, Publisher) {
-    let authority = Authority::new("roots");
+async fn verified_behind_a_proxy(authority: &Authority) -> (Server, Proxy, Client, Publisher) {
     let server = lenient(&authority.server());
     let proxy = Proxy::start(&server.address());
-    let client = connect(&proxy.url(), trusting(&authority)).await;
+    let client = connect(&proxy.url(), trusting(authority)).await;
     let publisher = client.publisher(PublisherOptions::stream("ORDERS")).expect("an open connection");
     within(publisher.verified()).await.expect("the stream is there");
     (server, proxy, client, publisher)
@@ -220,7 +219,8 @@ async fn what_tls_has_taken_goes_out_once_the_socket_takes_it() {
 
 #[tokio::test]
 async fn large_payloads_arrive_over_a_slow_socket() {
-    let (server, proxy, _client, publisher) = verified_behind_a_proxy().await;
+    let authority = Authority::new("roots");
+    let (server, proxy, _client, publisher) = verified_behind_a_proxy(&authority).await;
     for rate in [Some(20_000_000), Some(50_000_000), None] {
         proxy.set(Direction::ToServer, Rules { rate, ..Rules::default() });
         let done = u32::try_from(publisher.statistics().stored).expect("few");
@@ -254,7 +254,8 @@ async fn a_killed_server_loses_nothing() {
 
 #[tokio::test]
 async fn bytes_lost_in_the_middle_of_a_record_are_a_lost_link() {
-    let (server, proxy, client, publisher) = verified_behind_a_proxy().await;
+    let authority = Authority::new("roots");
+    let (server, proxy, client, publisher) = verified_behind_a_proxy(&authority).await;
     for (round, direction) in [Direction::ToServer, Direction::ToClient, Direction::ToClient].into_iter().enumerate() {
         // No farewell of TLS comes before this end.
         proxy.set(direction, Rules { cut_after: Some(5_003), ..Rules::default() });
