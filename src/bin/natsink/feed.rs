@@ -15,11 +15,11 @@ use tokio::time::sleep_until;
 use super::exit::{Code, Failure, Finish};
 use super::log;
 use super::obstacles::Obstacles;
-use super::opening;
+use super::places::Places;
 use super::progress::{Now, Progress};
 use super::receipt::Receipt;
 use super::signals::Signals;
-use super::store::{Place, Store};
+use super::store::Store;
 use super::verdict;
 
 /// Messages handed over before the driver gets its turn: about one write's worth.
@@ -287,18 +287,48 @@ impl Feed<'_> {
     /// Begins to read what the store's place names.
     pub(crate) fn source(&mut self, start: Start) -> Result<Source, Failure> {
         let store = self.store.as_ref().expect("no commit is under way between two inputs");
-        if let Place::File(segment) = &store.place {
-            self.input_len = segment.file.metadata().ok().map(|found| found.len());
-        }
-        opening::source(self.plan, &store.place, start, self.client.started())
+        self.input_len = store.place.len();
+        store.place.source(self.plan, start, self.client.started())
     }
 
-    /// Goes on with another input.
-    pub(crate) fn next_place(&mut self, place: Place, start: Start) {
+    /// Waits for the next place to read and goes on with it; `None` when there is none, or a signal came first.
+    pub(crate) async fn next_place(
+        &mut self,
+        places: &mut Places,
+        receipt: &mut Receipt,
+    ) -> Result<Option<Start>, Failure> {
+        let mut next = std::pin::pin!(places.next());
+        let (place, start) = loop {
+            let look_at = self.look_at;
+            tokio::select! {
+                signal = self.signals.next() => {
+                    self.handle_signal(signal)?;
+                    return Ok(None);
+                }
+                next = &mut next => match next? {
+                    Some(next) => break next,
+                    None => return Ok(None),
+                },
+                () = sleep_until(look_at) => self.look(receipt),
+            }
+            if let Some(failure) = self.publisher.failure() {
+                return Err(verdict::of_publisher(&failure, self.plan));
+            }
+        };
+        // An earlier run may have sent some of it already.
+        let start = Start { read_from: self.pipeline.start_commit().read_from, ..start };
         self.pipeline.start_input(&place.input(&self.client), start);
         if let Some(store) = &mut self.store {
             store.place = place;
+            // What is read from here on has the identity of this place: it must be known before anything is sent.
+            store.save(&self.pipeline.start_commit())?;
         }
+        Ok(Some(start))
+    }
+
+    /// Whether a signal has asked the run to stop.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
     }
 
     fn look(&mut self, receipt: &mut Receipt) {

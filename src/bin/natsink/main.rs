@@ -7,6 +7,7 @@ mod fresh_start;
 mod log;
 mod obstacles;
 mod opening;
+mod places;
 mod progress;
 mod receipt;
 mod run;

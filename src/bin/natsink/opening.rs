@@ -1,20 +1,14 @@
-//! From a plan to what a run works with: options, files, and the places that are read.
+//! From a plan to what a run works with: options and files.
 
-use std::fs;
-use std::time::Instant;
-
-use natsink::config::{Input as InputPlan, Plan};
+use natsink::config::Plan;
 use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
-use natsink::io::{
-    self, Checkpoint, CheckpointFile, DeadLetterFile, Origin, Segment, SinkPosition, Source, SourceError, SourceOptions,
-};
+use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
 use natsink::jetstream::{PublisherOptions, StreamInfo};
 use natsink::proto::Pattern;
-use natsink::sink::{Fingerprint, Input, Mapper, MapperOptions, PipelineOptions, Start};
+use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions};
 
 use super::exit::{Code, Failure};
-use super::log;
-use super::store::{Kept, Place};
+use super::store::Kept;
 use super::verdict;
 
 pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
@@ -120,75 +114,6 @@ pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Resul
     let Some(path) = &plan.dead_letter else { return Ok(None) };
     let resume_at = saved.map(|saved| saved.input.position);
     DeadLetterFile::open(path, resume_at).map(Some).map_err(|error| verdict::of_dead_letter(&error))
-}
-
-/// What is to be read, and from where on: the first place, and where a file was rotated away the next.
-pub(crate) fn places(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Vec<(Place, Start)>, Failure> {
-    let saved = saved.map(|saved| &saved.input);
-    match &plan.source.input {
-        InputPlan::Stdin { input_id } => {
-            // A named pipe will be read again, and then held against what it brought.
-            let fingerprint = input_id.as_ref().map(|_| Fingerprint::default());
-            let mut start = Start { fingerprint, ..Start::default() };
-            if let (Some(saved), Some(name)) = (saved, input_id) {
-                saved.check_pipe(name).map_err(|error| verdict::of_checkpoint(&error))?;
-                start.position = saved.position;
-                start.lines = saved.lines;
-                start.fingerprint = saved.fingerprint().or(fingerprint);
-            }
-            Ok(vec![(Place::Pipe(input_id.clone()), start)])
-        }
-        InputPlan::File { path } => {
-            let is_once = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-            if is_once && plan.checkpoint.is_some() {
-                let message = format!(
-                    "{} can be read once only, and a checkpoint needs an input that can be read again: \
-                     pipe it into standard input, with --input-id NAME",
-                    path.display()
-                );
-                return Err(Failure::new(Code::Usage, "usage", message));
-            }
-            if let Some(saved) = saved {
-                saved.check_file(path).map_err(|error| verdict::of_checkpoint(&error))?;
-            }
-            let segments = io::plan(path, saved).map_err(|error| verdict::of_source(&error))?;
-            Ok(segments.into_iter().map(place_of).collect())
-        }
-    }
-}
-
-fn place_of(segment: Segment) -> (Place, Start) {
-    match segment.origin {
-        Origin::Rotated => {
-            log::warn(format_args!("the input was rotated: {} is read to its end first", segment.path.display()))
-        }
-        Origin::Replaced => log::warn(format_args!(
-            "{} is not the file that the checkpoint knows: it is read from its beginning",
-            segment.path.display()
-        )),
-        _ => {}
-    }
-    let start = Start { position: segment.position, lines: segment.lines, ..Start::default() };
-    (Place::File(segment), start)
-}
-
-/// Begins to read what the store's place names.
-pub(crate) fn source(plan: &Plan, place: &Place, start: Start, epoch: Instant) -> Result<Source, Failure> {
-    let mut options = SourceOptions::new(epoch);
-    options.position = start.position;
-    options.lines = start.lines;
-    options.line_len_max = plan.source.line_bytes_max;
-    let source = match place {
-        Place::File(segment) => {
-            let file = segment.file.try_clone().map_err(SourceError::Read);
-            file.and_then(|file| Source::start_file(file, options))
-        }
-        Place::Pipe(_) => {
-            options.skip = start.fingerprint.filter(|_| start.position > 0);
-            Source::start(std::io::stdin(), options)
-        }
-    };
-    source.map_err(|error| verdict::of_source(&error))
 }
 
 /// The sequence after which the stream can hold what is read from here on.

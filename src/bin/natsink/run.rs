@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use natsink::config::Plan;
-use natsink::io::Checkpoint;
 use natsink::jetstream::StreamInfo;
 use natsink::sink::{Pipeline, Start};
 use natsink::{Client, Publisher};
@@ -15,10 +14,11 @@ use super::fresh_start;
 use super::log;
 use super::obstacles::Obstacles;
 use super::opening;
+use super::places::{Place, Places};
 use super::progress::Progress;
 use super::receipt::Receipt;
 use super::signals::Signals;
-use super::store::{Place, Store};
+use super::store::Store;
 use super::verdict;
 
 /// Between two looks at what the link has to tell.
@@ -53,11 +53,13 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     opening::check_secrets(plan)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
-    let mut places = match places(plan, saved.clone(), &mut signals).await? {
-        Look::Found(places) => places,
+    let mut places = Places::new(plan, saved.as_ref());
+    // To open a named pipe is to wait for its writer, which a signal may end.
+    let (place, start) = match first(&mut places, &mut signals).await? {
+        Look::Found(first) => first,
         Look::Stopped(signal) => return stopped(signal, saved.is_some()),
     };
-    receipt.position = places.first().map_or(0, |(_, start)| start.position);
+    receipt.position = start.position;
 
     let client = Client::start(opening::connection_options(plan)).map_err(|reason| verdict::of_close(&reason))?;
     signals.reconnect(client.clone(), plan.clone());
@@ -72,11 +74,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     for warning in &stream.warnings {
         log::warn(format_args!("stream {}: {warning}", stream.name));
     }
-    if plan.checkpoint.is_some()
-        && saved.is_none()
-        && !plan.from_start
-        && let Some((place, _)) = places.first()
-    {
+    if plan.checkpoint.is_some() && saved.is_none() && !plan.from_start {
         let input = place.input(&client);
         tokio::select! {
             signal = signals.next() => return stopped(signal, false),
@@ -87,7 +85,6 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         checkpoint.created = stream.created.clone();
     }
 
-    let (place, start) = places.remove(0);
     let start = Start { read_from: opening::read_from(plan, saved.as_ref(), &stream), ..start };
     let mapper = opening::mapper(plan, place.input(&client))?;
     let pipeline = Pipeline::new(mapper, opening::pipeline_options(plan), start);
@@ -122,18 +119,19 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
 async fn feed_all(
     feed: &mut Feed<'_>,
     mut start: Start,
-    places: Vec<(Place, Start)>,
+    mut places: Places,
     receipt: &mut Receipt,
 ) -> Result<Finish, Failure> {
-    let mut places = places.into_iter();
     loop {
         let mut source = feed.source(start)?;
         if feed.run(&mut source, receipt).await? == Flow::Stopped {
             return feed.stopped();
         }
-        let Some((place, next)) = places.next() else { break };
-        start = Start { read_from: start.read_from, ..next };
-        feed.next_place(place, start);
+        let Some(next) = feed.next_place(&mut places, receipt).await? else { break };
+        start = next;
+    }
+    if feed.is_stopping() {
+        return feed.stopped();
     }
     if feed.plan.source.strict && feed.pipeline.counts().dead > 0 {
         let dead = feed.pipeline.counts().dead;
@@ -142,17 +140,11 @@ async fn feed_all(
     Ok(Finish::Done)
 }
 
-/// What is to be read. To open a named pipe is to wait for its writer, which a signal may end.
-async fn places(
-    plan: &Plan,
-    saved: Option<Checkpoint>,
-    signals: &mut Signals,
-) -> Result<Look<Vec<(Place, Start)>>, Failure> {
-    let plan = plan.clone();
-    let opening = tokio::task::spawn_blocking(move || opening::places(&plan, saved.as_ref()));
+/// What is read first.
+async fn first(places: &mut Places, signals: &mut Signals) -> Result<Look<(Place, Start)>, Failure> {
     tokio::select! {
         signal = signals.next() => Ok(Look::Stopped(signal)),
-        places = opening => places.expect("opening does not panic, and is not cancelled").map(Look::Found),
+        first = places.next() => Ok(Look::Found(first?.expect("there is always something to read first"))),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use natsink::Client;
-use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, Segment, SinkPosition};
-use natsink::sink::{Commit, DeadLetter, Input};
+use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
+use natsink::sink::{Commit, DeadLetter};
 
 use super::exit::{Code, Failure};
+use super::places::Place;
 use super::verdict;
 
 /// The files of a run. A commit takes them to a thread that may wait for the disk, and brings them back.
@@ -25,36 +25,6 @@ pub(crate) struct Kept {
     pub(crate) created: String,
     /// Whether the file holds the position of this run, or of the one that this one goes on from.
     pub(crate) holds: bool,
-}
-
-/// What is read.
-pub(crate) enum Place {
-    File(Segment),
-    /// Stdin; named when the same bytes will be piped again.
-    Pipe(Option<String>),
-}
-
-impl Place {
-    /// The identity of what is read.
-    pub(crate) fn input(&self, client: &Client) -> Input {
-        match self {
-            Self::File(segment) => segment.input.clone(),
-            Self::Pipe(Some(name)) => Input::named(name),
-            Self::Pipe(None) => {
-                Input::run(u64::from_str_radix(&client.run_id(), 16).expect("a run's id is 16 hexadecimal digits"))
-            }
-        }
-    }
-
-    fn saved(&self, commit: &Commit) -> std::io::Result<SavedInput> {
-        match self {
-            Self::File(segment) => segment.saved(commit.position, commit.lines),
-            Self::Pipe(name) => {
-                let name = name.as_deref().unwrap_or_default();
-                Ok(SavedInput::pipe(name, commit.position, commit.lines, commit.fingerprint))
-            }
-        }
-    }
 }
 
 impl Store {
