@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::append::{end_torn_line, sync_folder};
 use super::text::rfc3339;
 use crate::proto::base64;
 use crate::sink::{DeadLetter, LineHash};
@@ -84,12 +85,9 @@ impl DeadLetterFile {
         let len = file.metadata().map_err(failed("open"))?.len();
         let mut unsynced = false;
         if len == 0 {
-            // The name of a new file is as dear as its content.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder of"))?;
-        } else if is_torn(&mut file, len).map_err(failed("read"))? {
-            file.write_all(b"\n").map_err(failed("write"))?;
-            unsynced = true;
+            sync_folder(path).map_err(failed("sync the folder of"))?;
+        } else {
+            unsynced = end_torn_line(&mut file).map_err(failed("end the last line of"))?;
         }
         let known = match resume_at {
             Some(position) => known(&mut file, len, position).map_err(failed("read"))?,
@@ -170,13 +168,6 @@ fn key(position: u64, texts: [Option<&str>; 4]) -> (u64, u64) {
         hash.update(&[0xff]);
     }
     (position, hash.finish())
-}
-
-fn is_torn(file: &mut File, len: u64) -> io::Result<bool> {
-    let mut last = [0];
-    file.seek(SeekFrom::Start(len - 1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
 }
 
 /// The letters at or after `position` near the end of the file. Lines that are none are passed over.

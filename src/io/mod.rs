@@ -1,9 +1,12 @@
-//! What touches files: the input, the checkpoint, the dead letters.
+//! What touches files: the input, the checkpoint, the dead letters, the outputs that are lines.
 
+mod append;
 mod checkpoint;
 mod dead_letter;
 mod file_input;
 mod lines;
+mod output;
+mod output_error;
 mod source;
 mod text;
 
@@ -11,5 +14,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, CheckpointFile, InputKind, Sav
 pub use dead_letter::{DeadLetterError, DeadLetterFile};
 pub use file_input::{Origin, Segment, plan};
 pub use lines::Line;
+pub use output::LineOutput;
+pub use output_error::OutputError;
 pub use source::{Source, SourceError, SourceOptions, open};
 pub use text::rfc3339;
