@@ -1,5 +1,8 @@
 //! Contexts of the `nats` command: where they are looked up, what they mean, what they override, and what is refused.
 
+#[path = "support/plans.rs"]
+mod plans;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -8,6 +11,7 @@ use std::path::PathBuf;
 use natsink::config::{AuthPlan, ConfigError, ConfigErrorKind, Document, Flags, Plan, check};
 use natsink::connection::UserInfo;
 use natsink::credentials::Held;
+use plans::FirstSink as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -109,7 +113,7 @@ fn a_context_says_where_to_connect_and_how() {
         "description": "d", "url": "nats://h1:1, tls://h2", "user": "u", "password": "p", "ca": "/ca", "cert": "cert",
         "key": "file:///key", "tls_first": true, "jetstream_domain": "hub", "inbox_prefix": "_I.x", "no one knows": [1],
     });
-    let plan = home.with(context).expect("a plan").sink;
+    let plan = home.with(context).expect("a plan").nats();
     let servers: Vec<_> = plan.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["nats://h1:1", "tls://h2:4222"]);
     assert_eq!(plan.auth, user_password("u", "p"));
@@ -117,7 +121,7 @@ fn a_context_says_where_to_connect_and_how() {
     let tls = plan.tls;
     let files = [tls.ca_file, tls.cert_file, tls.key_file].map(|path| path.expect("given"));
     assert!(tls.first && files == ["/ca", "cert", "/key"], "{files:?}");
-    let plan = home.with(json!({ "url": "h", "jetstream_api_prefix": "JS.x" })).expect("a plan").sink;
+    let plan = home.with(json!({ "url": "h", "jetstream_api_prefix": "JS.x" })).expect("a plan").nats();
     assert_eq!(plan.js_api_prefix.as_str(), "JS.x");
     assert!(!plan.tls.is_demanded());
 }
@@ -151,7 +155,7 @@ fn each_method_of_a_context_is_understood() {
         if members.get("url").is_none() {
             members["url"] = json!("h");
         }
-        assert_eq!(home.with(members).expect(&shown).sink.auth, auth, "{shown}");
+        assert_eq!(home.with(members).expect(&shown).nats().auth, auth, "{shown}");
     }
 }
 
@@ -235,7 +239,7 @@ fn what_a_context_cannot_mean_is_told_with_its_file_and_key() {
 fn a_context_is_found_by_its_name_or_its_path() {
     let mut home = Home::new();
     home.save("a b", json!({ "url": "nats://named" }));
-    let host = |home: &Home, name: &str| home.plan(None, &flags(name)).map(|plan| plan.sink.servers[0].host.clone());
+    let host = |home: &Home, name: &str| home.plan(None, &flags(name)).map(|plan| plan.nats().servers[0].host.clone());
     assert_eq!(host(&home, "a b").as_deref(), Ok("named"));
     let path = home.folder.path().join("elsewhere.json");
     fs::write(&path, r#"{"url":"nats://elsewhere"}"#).expect("the folder is ours");
@@ -292,7 +296,7 @@ sinks:
       inbox_prefix: _file
 ";
     let document = Document { path: "p.yaml".into(), text: text.into() };
-    let plan = |flags: &Flags| home.plan(Some(&document), flags).expect("a plan").sink;
+    let plan = |flags: &Flags| home.plan(Some(&document), flags).expect("a plan").nats();
     let over_file = plan(&flags("full"));
     assert_eq!(over_file.servers[0].host, "context");
     assert_eq!(over_file.auth, user_password("context-user", "context-password"));
@@ -318,12 +322,12 @@ sinks:
     // What a context does not say, the file says, and then the environment.
     let bare = plan(&flags("bare"));
     assert_eq!((bare.servers[0].host.as_str(), bare.auth), ("bare", user_password("file-user", "file-password")));
-    let alone = home.plan(None, &flags("bare")).expect("a plan").sink;
+    let alone = home.plan(None, &flags("bare")).expect("a plan").nats();
     assert_eq!(alone.auth, user_password("env-user", "env-password"));
     // What is overridden need not be right.
     home.save("nsc", json!({ "url": "nats://h", "nsc": "nsc://O/A/U" }));
     let creds = Flags { creds: Some("c".into()), ..flags("nsc") };
-    assert_eq!(home.plan(None, &creds).expect("a plan").sink.auth, AuthPlan::CredsFile("c".into()));
+    assert_eq!(home.plan(None, &creds).expect("a plan").nats().auth, AuthPlan::CredsFile("c".into()));
 }
 
 #[test]
@@ -333,15 +337,15 @@ fn the_variable_names_a_context_only_where_nothing_else_names_a_server() {
     home.variables.insert("NATS_CONTEXT", "it".into());
     let none = Flags { context: None, ..flags("it") };
     let token = AuthPlan::UserInfo(UserInfo::Token("t".into()));
-    let sink = home.plan(None, &none).expect("a plan").sink;
+    let sink = home.plan(None, &none).expect("a plan").nats();
     assert_eq!((sink.servers[0].host.as_str(), sink.auth), ("context", token));
     let typed = Flags { url: Some("nats://flag".into()), ..none.clone() };
-    assert_eq!(home.plan(None, &typed).expect("a plan").sink.auth, AuthPlan::None);
+    assert_eq!(home.plan(None, &typed).expect("a plan").nats().auth, AuthPlan::None);
     let text = "sinks: [{ type: nats, config: { url: nats://file } }]\n";
     let document = Document { path: "p.yaml".into(), text: text.into() };
-    assert_eq!(home.plan(Some(&document), &none).expect("a plan").sink.auth, AuthPlan::None);
+    assert_eq!(home.plan(Some(&document), &none).expect("a plan").nats().auth, AuthPlan::None);
     home.variables.insert("NATS_URL", "nats://env".into());
-    let sink = home.plan(None, &none).expect("a plan").sink;
+    let sink = home.plan(None, &none).expect("a plan").nats();
     assert_eq!((sink.servers[0].host.as_str(), sink.auth), ("env", AuthPlan::None));
     home.variables.remove("NATS_URL");
     home.variables.insert("NATS_CONTEXT", "".into());

@@ -1,5 +1,8 @@
 //! Configuration files: what they mean, and what each mistake in one is called, with file, line and key.
 
+#[path = "support/plans.rs"]
+mod plans;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use natsink::config::{AuthPlan, ConfigError, ConfigErrorKind, Document, Flags, I
 use natsink::connection::{ServerAddr, TlsOptions, UserInfo};
 use natsink::credentials::Held;
 use natsink::sink::{Format, IdRule};
+use plans::FirstSink as _;
 
 /// A whole file of the least that this version runs, with a place for one more key of the sink.
 fn sink_with(key: &str) -> String {
@@ -87,7 +91,7 @@ sinks:
 "#,
     );
     assert_eq!(plan.pipeline, "orders");
-    assert_eq!(plan.source.input, Input::File { path: "etc/orders.ndjson".into() });
+    assert_eq!(plan.source.input, Input::File { path: "etc/orders.ndjson".into(), follow: false });
     assert_eq!(plan.source.format, Format::Event);
     assert_eq!(plan.source.line_bytes_max, 8_388_608);
     assert_eq!(plan.batch.events_max, 2000);
@@ -97,8 +101,8 @@ sinks:
     assert_eq!(plan.in_flight.bytes_max, 4_194_304);
     assert_eq!(plan.checkpoint.as_deref(), Some(Path::new("etc/orders.checkpoint")));
     assert_eq!(plan.dead_letter.as_deref(), Some(Path::new("etc/orders.dead.ndjson")));
-    let sink = plan.sink;
-    assert_eq!(sink.id, "orders-nats");
+    let sink = plan.nats();
+    assert_eq!((plan.sinks[0].id.as_str(), plan.sinks[0].required), ("orders-nats", true));
     let server = |host: &str, port| ServerAddr { host: host.into(), port, tls: false };
     assert_eq!(sink.servers, [server("a", 1), server("b", 4222)]);
     assert_eq!(sink.auth, AuthPlan::CredsFile("etc/orders.creds".into()));
@@ -113,7 +117,7 @@ sinks:
     assert_eq!(sink.tls, tls);
     assert_eq!(sink.subject.as_str(), "orders.${source.table}.${op}");
     assert_eq!(sink.key.as_ref().map(|key| key.as_str()), Some("${after.id}"));
-    assert_eq!(sink.stream, "ORDERS");
+    assert_eq!(plan.stream(), "ORDERS");
     assert_eq!(sink.id_rule, IdRule::Position);
     assert_eq!(sink.headers, [("x-env".into(), "prod".into())]);
     assert_eq!(sink.send_timeout, Duration::from_secs(5));
@@ -139,10 +143,10 @@ fn every_default_is_decided() {
     assert_eq!((plan.batch.events_max, plan.batch.bytes_max), (2000, 4_194_304));
     assert_eq!(plan.batch.age_max, Duration::from_millis(50));
     assert_eq!((plan.in_flight.events_max, plan.in_flight.bytes_max), (4096, 4_194_304));
-    assert_eq!((plan.checkpoint, plan.dead_letter, plan.receipt), (None, None, None));
+    assert_eq!((&plan.checkpoint, &plan.dead_letter, &plan.receipt), (&None, &None, &None));
     assert!(!plan.from_start && !plan.quiet);
-    let sink = plan.sink;
-    assert_eq!((sink.id.as_str(), sink.connection_name.as_str()), ("nats", "natsink"));
+    let sink = plan.nats();
+    assert_eq!((plan.sinks[0].id.as_str(), sink.connection_name.as_str()), ("nats", "natsink"));
     assert_eq!((sink.auth, sink.tls, sink.key), (AuthPlan::None, TlsOptions::default(), None));
     assert!(sink.headers.is_empty());
     assert_eq!(sink.send_timeout, Duration::from_secs(5));
@@ -162,7 +166,7 @@ fn json_is_yaml() {
         {"url": "nats://h", "subject": "s", "stream": "S", "required": true, "send_timeout_secs": 7}}]}"#,
     );
     assert_eq!(plan.source.input, Input::Stdin { input_id: Some("nightly".into()) });
-    assert_eq!(plan.sink.send_timeout, Duration::from_secs(7));
+    assert_eq!(plan.nats().send_timeout, Duration::from_secs(7));
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn empty_sections_and_nulls_are_as_if_absent() {
         "pipeline:\nsource:\nbatch: ~\ncheckpoint: {{ path: null }}\n{}",
         sink_with("headers:\nretry:\nkey: \"\"")
     ));
-    assert_eq!((plan.pipeline.as_str(), plan.checkpoint, plan.sink.key), ("natsink", None, None));
+    assert_eq!((plan.pipeline.as_str(), plan.checkpoint.clone(), plan.nats().key), ("natsink", None, None));
 }
 
 #[test]
@@ -181,8 +185,8 @@ fn variables_are_filled_in_before_typing() {
         sink_with("required: ${R:-true}\nkey: ${TABLE}-${after.ID}-${source.table}\nsend_timeout_secs: 1${N}")
     ));
     assert_eq!((plan.batch.events_max, plan.in_flight.events_max, plan.in_flight.bytes_max), (17, 17, 4096));
-    assert_eq!(plan.sink.key.as_ref().map(|key| key.as_str()), Some("t-${after.ID}-${source.table}"));
-    assert_eq!(plan.sink.send_timeout, Duration::from_secs(117));
+    assert_eq!(plan.nats().key.as_ref().map(|key| key.as_str()), Some("t-${after.ID}-${source.table}"));
+    assert_eq!(plan.nats().send_timeout, Duration::from_secs(117));
     is_invalid(
         &sink_with("key: ${TABLE}-${MISSING}"),
         "7: sinks[0].config.key: the variable MISSING is not set; set it, or write ${MISSING:-default}",
@@ -268,8 +272,8 @@ fn numbers_have_limits() {
         "7: sinks[0].config.retry.max_ms: shorter than retry.initial_ms",
     );
     let plan = good(&sink_with("retry: { initial_ms: 20000, max_elapsed_secs: 3 }"));
-    assert_eq!(plan.sink.retry.max, Duration::from_secs(20));
-    assert_eq!(plan.sink.retry.elapsed_max, Some(Duration::from_secs(3)));
+    assert_eq!(plan.nats().retry.max, Duration::from_secs(20));
+    assert_eq!(plan.nats().retry.elapsed_max, Some(Duration::from_secs(3)));
 }
 
 #[test]
@@ -298,7 +302,7 @@ fn sources_make_sense() {
         is_invalid(&format!("{section}\n{}", sink_with("")), message);
     }
     let text = format!("source: {{ type: file, path: /abs/x, format: lines }}\n{}", sink_with(""));
-    assert_eq!(good(&text).source.input, Input::File { path: "/abs/x".into() });
+    assert_eq!(good(&text).source.input, Input::File { path: "/abs/x".into(), follow: false });
     assert_eq!(good(&text).source.format, Format::Lines);
 }
 
@@ -319,7 +323,10 @@ fn no_file_is_two_things() {
     );
     let error = plan(&text).expect_err("one file for two things");
     assert_eq!(error.kind(), ConfigErrorKind::Invalid);
-    assert_eq!(error.to_string(), "--dead-letter: etc/./y is already the file of --checkpoint");
+    assert_eq!(
+        error.to_string(),
+        "etc/orders.yaml:3: dead_letter.path: etc/./y is already the file of checkpoint.path"
+    );
 }
 
 #[test]
@@ -367,8 +374,8 @@ fn streams_and_prefixes_make_sense() {
         "7: sinks[0].config.inbox_prefix: a prefix of 257 bytes; at most 256",
     );
     let plan = good(&sink_with("inbox_prefix: _INBOX_app\njs_api_prefix: JS.acme.API"));
-    assert_eq!(plan.sink.inbox_prefix.as_str(), "_INBOX_app");
-    assert_eq!(plan.sink.js_api_prefix.as_str(), "JS.acme.API");
+    assert_eq!(plan.nats().inbox_prefix.as_str(), "_INBOX_app");
+    assert_eq!(plan.nats().js_api_prefix.as_str(), "JS.acme.API");
 }
 
 #[test]
@@ -414,14 +421,14 @@ fn subjects_keys_and_urls_make_sense() {
         &url("nats://canary:canary@h:canary"),
         "4: sinks[0].config.url: the URL's port is not a number from 1 to 65535",
     );
-    let servers = good(&url("nats://a,tls://b")).sink.servers;
+    let servers = good(&url("nats://a,tls://b")).nats().servers;
     assert_eq!(servers.iter().map(|server| server.tls).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]
 fn headers_make_sense() {
     let plan = good(&sink_with("headers: { b: 2, a: ${N} }".replace("${N}", "\"${N}\"").as_str()));
-    assert_eq!(plan.sink.headers, [("a".into(), "17".into()), ("b".into(), "2".into())]);
+    assert_eq!(plan.nats().headers, [("a".into(), "17".into()), ("b".into(), "2".into())]);
     for name in ["Nats-Rollup", "nats-msg-id", "df-key", "DF-Key"] {
         is_invalid(
             &sink_with(&format!("headers:\n  {name}: x")),
@@ -449,8 +456,7 @@ fn what_a_sink_cannot_do_without_is_asked_for() {
     );
     is_not_in_this_version(
         &without("stream:"),
-        "2: sinks[0].config.stream: no stream: publishing without one (core NATS, at most once) is not in this version; \
-         give --stream or sinks[0].config.stream",
+        "2: sinks[0].config.stream: publishing without a stream (core NATS, at most once) is not in this version",
     );
     is_invalid("sinks:\n- config: { id: x }\n", "2: sinks[0].type: missing; a sink is of type nats, stdout or file");
     is_invalid(
@@ -480,17 +486,17 @@ fn one_method_of_authentication_is_enough() {
     let user_password = |user: &str, password: &str| {
         AuthPlan::UserInfo(UserInfo::UserPassword { user: user.into(), password: password.into() })
     };
-    assert_eq!(good(&sink_with("username: u\npassword: 5")).sink.auth, user_password("u", "5"));
-    assert_eq!(good(&sink_with("token: t")).sink.auth, AuthPlan::UserInfo(UserInfo::Token("t".into())));
+    assert_eq!(good(&sink_with("username: u\npassword: 5")).nats().auth, user_password("u", "5"));
+    assert_eq!(good(&sink_with("token: t")).nats().auth, AuthPlan::UserInfo(UserInfo::Token("t".into())));
     let file = |path: &str| Held::File(path.into());
-    assert_eq!(good(&sink_with("credentials_file: /c")).sink.auth, AuthPlan::CredsFile("/c".into()));
-    assert_eq!(good(&sink_with("nkey_seed_file: n")).sink.auth, AuthPlan::Nkey(file("etc/n")));
+    assert_eq!(good(&sink_with("credentials_file: /c")).nats().auth, AuthPlan::CredsFile("/c".into()));
+    assert_eq!(good(&sink_with("nkey_seed_file: n")).nats().auth, AuthPlan::Nkey(file("etc/n")));
     assert_eq!(
-        good(&sink_with("nkey_seed_file: n\njwt_file: ${TABLE}")).sink.auth,
+        good(&sink_with("nkey_seed_file: n\njwt_file: ${TABLE}")).nats().auth,
         AuthPlan::Jwt { jwt: file("etc/t"), seed: Some(file("etc/n")) }
     );
     let in_url = |key: &str| sink_with(key).replace("127.0.0.1", "u:p%40q@127.0.0.1");
-    assert_eq!(good(&in_url("")).sink.auth, user_password("u", "p@q"));
+    assert_eq!(good(&in_url("")).nats().auth, user_password("u", "p@q"));
     is_invalid(
         &sink_with("username: u\npassword: p\ntoken: t"),
         "9: sinks[0].config.token: a second method of authentication beside sinks[0].config.username; give one",
@@ -525,15 +531,15 @@ fn one_method_of_authentication_is_enough() {
 #[test]
 fn tls_is_demanded_by_whatever_is_said_of_it() {
     for section in ["tls: {}", "tls: { first: false }", "tls: { first: true }", "tls: { ca_file: c }"] {
-        assert!(good(&sink_with(section)).sink.tls.is_demanded(), "{section}");
+        assert!(good(&sink_with(section)).nats().tls.is_demanded(), "{section}");
     }
-    assert!(good(&sink_with("tls: { first: true }")).sink.tls.first);
+    assert!(good(&sink_with("tls: { first: true }")).nats().tls.first);
     for section in ["tls:", "tls: ~"] {
-        assert!(!good(&sink_with(section)).sink.tls.is_demanded(), "{section}");
+        assert!(!good(&sink_with(section)).nats().tls.is_demanded(), "{section}");
     }
     for name in ["10.0.0.1", "fe80::2", "a.example"] {
         let plan = good(&sink_with(&format!("tls: {{ server_name: '{name}' }}")));
-        assert_eq!(plan.sink.tls.server_name.as_deref(), Some(name));
+        assert_eq!(plan.nats().tls.server_name.as_deref(), Some(name));
     }
     let cases = [
         ("{ cert_file: c }", "tls.cert_file: a client certificate without its key"),
@@ -564,7 +570,6 @@ fn what_comes_later_is_never_taken_in_silence() {
         ("delivery: fast", "7: sinks[0].config.delivery: the delivery fast is not in this version"),
         ("delivery: atomic", "7: sinks[0].config.delivery: the delivery atomic is not in this version"),
         ("delivery: unordered", "7: sinks[0].config.delivery: the delivery unordered is not in this version"),
-        ("delivery: core", "7: sinks[0].config.delivery: the delivery core is not in this version"),
         ("required: false", "7: sinks[0].config.required: an optional sink is not in this version"),
     ];
     for (key, message) in cases {
@@ -576,7 +581,7 @@ fn what_comes_later_is_never_taken_in_silence() {
     );
     is_not_in_this_version(
         &format!("http: {{ listen: 127.0.0.1:9000 }}\n{}", sink_with("")),
-        "1: http: an HTTP status page is not in this version",
+        "1: http.listen: an HTTP status page is not in this version",
     );
     let second = |kind: &str| format!("{}  - type: {kind}\n    config: {{ id: x, path: y }}\n", sink_with(""));
     is_not_in_this_version(&second("stdout"), "7: sinks[1].type: a sink of type stdout is not in this version");
@@ -588,11 +593,11 @@ fn what_comes_later_is_never_taken_in_silence() {
     );
     is_invalid(
         &sink_with("delivery: quick"),
-        "7: sinks[0].config.delivery: unknown delivery \"quick\"; this version has ordered",
+        "7: sinks[0].config.delivery: unknown delivery \"quick\"; this version has ordered and core",
     );
     is_invalid(
         &sink_with("envelope: avro"),
-        "7: sinks[0].config.envelope: unknown envelope \"avro\"; this version has native",
+        "7: sinks[0].config.envelope: unknown envelope \"avro\"; known are native, debezium, cloudevents",
     );
     good(&sink_with("envelope: { type: native }"));
 }

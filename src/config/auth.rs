@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::field::{Desk, Field};
 use super::flags::Flags;
 use super::plan::AuthPlan;
-use super::written::NatsWritten;
+use super::written::ConfigWritten;
 use crate::connection::{Secret, UserInfo};
 use crate::credentials::Held;
 
@@ -32,7 +32,7 @@ pub(super) fn choose(
     desk: &Desk<'_>,
     flags: &Flags,
     context: Option<&Context<'_>>,
-    config: &NatsWritten,
+    config: &ConfigWritten,
     url: &Field,
     in_url: Option<UserInfo>,
 ) -> Result<AuthPlan, ConfigError> {
@@ -52,14 +52,14 @@ pub(super) fn choose(
     if level.password.is_some() && level.user.is_none() {
         let of_context = context.map(|context| context.text("user")).transpose()?.flatten();
         level.user = match of_context {
-            None => desk.file("sinks[0].config.username", &config.username)?.or(desk.variable("NATS_USER")?),
+            None => desk.file(&desk.key("username"), &config.username)?.or(desk.variable("NATS_USER")?),
             user => user,
         };
     }
     if level.user.is_some() && level.password.is_none() {
         let of_context = context.map(|context| context.secret("password")).transpose()?.flatten();
         level.password = match of_context {
-            None => desk.file("sinks[0].config.password", &config.password)?.or(desk.variable("NATS_PASSWORD")?),
+            None => desk.file(&desk.key("password"), &config.password)?.or(desk.variable("NATS_PASSWORD")?),
             password => password,
         };
     }
@@ -104,9 +104,9 @@ impl Level {
         })
     }
 
-    fn of_file(desk: &Desk<'_>, config: &NatsWritten, url: Option<(Field, UserInfo)>) -> Result<Self, ConfigError> {
-        let field = |name: &str, text| desk.file(&format!("sinks[0].config.{name}"), text);
-        let path = |name: &str, text| desk.path_field(("", None), &format!("sinks[0].config.{name}"), text);
+    fn of_file(desk: &Desk<'_>, config: &ConfigWritten, url: Option<(Field, UserInfo)>) -> Result<Self, ConfigError> {
+        let field = |name: &str, text| desk.file(&desk.key(name), text);
+        let path = |name: &str, text| desk.path_field(("", None), &desk.key(name), text);
         let held =
             |name: &str, text| path(name, text).map(|found| found.map(|(field, path)| (field, Held::File(path))));
         let (jwt, seed) = (held("jwt_file", &config.jwt_file)?, held("nkey_seed_file", &config.nkey_seed_file)?);

@@ -57,12 +57,6 @@ impl ConfigError {
         Self { kind, origin, key: key.into(), reason: reason.into() }
     }
 
-    /// The same, where what is missing is only needed by this version.
-    pub(super) fn not_in_this_version(mut self) -> Self {
-        self.kind = ConfigErrorKind::NotInThisVersion;
-        self
-    }
-
     /// Whose mistake it is.
     pub fn kind(&self) -> ConfigErrorKind {
         self.kind

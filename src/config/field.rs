@@ -15,9 +15,12 @@ use super::written::Text;
 pub(super) const MILLIS_MAX: u64 = 24 * 3600 * 1000;
 
 /// Where configuration is written: the file, if there is one, and the environment.
+#[derive(Clone, Copy)]
 pub(super) struct Desk<'a> {
     pub(super) file: Option<&'a Path>,
     pub(super) environment: &'a Environment<'a>,
+    /// The sink of the file that is looked at.
+    pub(super) sink: usize,
 }
 
 /// A scalar that was written somewhere, variables filled in.
@@ -29,6 +32,11 @@ pub(super) struct Field {
 }
 
 impl Desk<'_> {
+    /// The whole name of a key of the sink.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("sinks[{}].config.{name}", self.sink)
+    }
+
     /// The flag if it was given, else the key of the file. A key that a flag overrides is not looked at: its variables
     /// need not be set.
     pub(super) fn pick(
@@ -103,10 +111,9 @@ impl Desk<'_> {
         }
     }
 
-    /// A section of the file that asks for what this version does not have.
-    pub(super) fn not_yet(&self, key: &str, line: u64, what: &str) -> ConfigError {
-        let reason = format!("{what} is not in this version");
-        ConfigError::new(ConfigErrorKind::NotInThisVersion, self.line(line), key, reason)
+    /// A key or section of the file, for a complaint about it.
+    pub(super) fn section(&self, key: &str, line: u64) -> Field {
+        Field { text: String::new(), key: key.into(), origin: self.line(line) }
     }
 
     fn line(&self, line: u64) -> Origin {

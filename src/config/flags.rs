@@ -18,6 +18,8 @@ pub struct Flags {
     pub subject: Option<String>,
     /// `--input`; `-` is standard input.
     pub input: Option<PathBuf>,
+    /// `--follow`
+    pub follow: bool,
     /// `--format`
     pub format: Option<String>,
     /// `--pipeline`
@@ -42,6 +44,8 @@ pub struct Flags {
     pub dead_letter: Option<PathBuf>,
     /// `--receipt`
     pub receipt: Option<PathBuf>,
+    /// `--http`; empty where it was given without an address.
+    pub http: Option<String>,
     /// `--user`
     pub user: Option<String>,
     /// `--password`
@@ -86,4 +90,33 @@ pub struct Flags {
     pub log_format: Option<String>,
     /// `--quiet`
     pub quiet: bool,
+}
+
+impl Flags {
+    /// The flags that were given and speak of one sink of type `nats`: where it is, who asks, and what goes there.
+    pub(super) fn of_one_sink(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("--url", self.url.is_some()),
+            ("--stream", self.stream.is_some()),
+            ("--subject", self.subject.is_some()),
+            ("--key", self.key.is_some()),
+            ("--header", !self.headers.is_empty()),
+            ("--delivery", self.delivery.is_some()),
+            ("--user", self.user.is_some()),
+            ("--password", self.password.is_some()),
+            ("--token", self.token.is_some()),
+            ("--creds", self.creds.is_some()),
+            ("--nkey", self.nkey.is_some()),
+            ("--context", self.context.is_some()),
+            ("--tls-ca", self.tls_ca.is_some()),
+            ("--tls-cert", self.tls_cert.is_some()),
+            ("--tls-key", self.tls_key.is_some()),
+            ("--tls-first", self.tls_first),
+            ("--js-domain", self.js_domain.is_some()),
+            ("--js-api-prefix", self.js_api_prefix.is_some()),
+            ("--inbox-prefix", self.inbox_prefix.is_some()),
+            ("--connection-name", self.connection_name.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name)
+    }
 }

@@ -24,18 +24,24 @@ mod error;
 mod expand;
 mod field;
 mod flags;
+mod later;
+mod message;
 mod nats;
 mod plan;
+mod policy;
 mod read;
+mod sinks;
+mod source;
 mod tls;
 mod written;
 
-pub use check::{BYTES_MAX, EVENTS_MAX, LINE_LEN_MAX, check, log};
+pub use check::{BYTES_MAX, EVENTS_MAX, HTTP_PORT_DEFAULT, LINE_LEN_MAX, check, log};
 pub use error::{ConfigError, ConfigErrorKind, Origin};
 pub use expand::Environment;
 pub use flags::Flags;
 pub use plan::{
-    AuthPlan, BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan,
-    RetryPlan, SourcePlan,
+    AuthPlan, BatchPlan, Delivery, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan,
+    RetryPlan, SinkPlan, SourcePlan, Target,
 };
 pub use read::{Document, FILE_LEN_MAX};
+pub use sinks::SINKS_MAX;

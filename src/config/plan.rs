@@ -1,5 +1,6 @@
 //! What is meant: the checked plan of one run, every default decided, nothing in it that makes no sense.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::prelude::v1::*;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use crate::connection::{Auth, ServerAddr, TlsOptions, UserInfo};
 use crate::credentials::{CredsFile, Held, Jwt, Nkey};
 use crate::proto::SubjectBuf;
-use crate::sink::{Format, IdRule, Template};
+use crate::sink::{CommitPolicy, Envelope, Format, IdRule, Template};
 
 /// The pipeline's name where none is given.
 pub const PIPELINE_DEFAULT: &str = "natsink";
@@ -24,6 +25,8 @@ pub struct Plan {
     pub batch: BatchPlan,
     /// The window of unanswered publishes.
     pub in_flight: InFlightPlan,
+    /// Which sinks must have an event before the checkpoint passes it.
+    pub commit_policy: CommitPolicy,
     /// The checkpoint file. With [`Input::Stdin`] there is then an `input_id` too.
     pub checkpoint: Option<PathBuf>,
     /// Read from the start of the input although the checkpoint is missing and the stream remembers this pipeline.
@@ -32,8 +35,10 @@ pub struct Plan {
     pub dead_letter: Option<PathBuf>,
     /// Where the receipt goes as JSON.
     pub receipt: Option<PathBuf>,
-    /// The one sink of this version.
-    pub sink: NatsPlan,
+    /// Where metrics, health and status are shown; `None` is nowhere.
+    pub http: Option<SocketAddr>,
+    /// Where events go: at least one, no id twice, at most one standard output, no file twice.
+    pub sinks: Vec<SinkPlan>,
     /// What is logged on stderr, and how.
     pub log: LogPlan,
     /// No progress line and no receipt text on stderr; failures are still told.
@@ -62,10 +67,12 @@ pub enum Input {
         /// The name that makes the ids of this input the same when the same bytes are piped again; random otherwise.
         input_id: Option<String>,
     },
-    /// A file, read to its end.
+    /// A file.
     File {
         /// Where it lies.
         path: PathBuf,
+        /// Go on where it grows, and when another one takes its place; else it is read to its end.
+        follow: bool,
     },
 }
 
@@ -91,12 +98,37 @@ pub struct InFlightPlan {
     pub bytes_max: usize,
 }
 
-/// The NATS sink.
+/// One sink.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SinkPlan {
+    /// Its name in checkpoint, metrics and logs: no white space, no control character, no `|`.
+    pub id: String,
+    /// Whether [`CommitPolicy::Required`] waits for it.
+    pub required: bool,
+    /// Where it brings the events.
+    pub to: Target,
+}
+
+/// Where a sink brings the events.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Target {
+    /// To a NATS server.
+    Nats(Box<NatsPlan>),
+    /// To standard output, one a line.
+    Stdout,
+    /// To the end of a file, one a line.
+    File {
+        /// Where it lies, or will.
+        path: PathBuf,
+    },
+}
+
+/// A NATS sink.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NatsPlan {
-    /// The sink's name in checkpoint, metrics and logs.
-    pub id: String,
     /// At least one server, none twice.
     pub servers: Vec<ServerAddr>,
     /// Who asks to be let in.
@@ -107,8 +139,10 @@ pub struct NatsPlan {
     pub subject: Template,
     /// The header `df-key`; left out where the template makes nothing.
     pub key: Option<Template>,
-    /// The stream that must capture the subject and answer every publish.
-    pub stream: String,
+    /// What is waited for before an event counts as delivered.
+    pub delivery: Delivery,
+    /// The form that events are sent in. Other than native only where the source's format is [`Format::Event`].
+    pub envelope: Envelope,
     /// What makes an event's `Nats-Msg-Id`.
     pub id_rule: IdRule,
     /// Headers on every message, names and values: all legal, no name twice, no `Nats-…` and no `df-key` among them.
@@ -127,6 +161,19 @@ pub struct NatsPlan {
     pub inbox_prefix: SubjectBuf,
     /// The name that the server shows for the connection.
     pub connection_name: String,
+}
+
+/// What is waited for before an event counts as delivered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// The stream's ack, with ids, in order.
+    Ordered {
+        /// The stream that must capture the subject and answer every publish.
+        stream: String,
+    },
+    /// The server's socket: core NATS, at most once beyond it.
+    Core,
 }
 
 /// Who asks to be let in: exactly one method. What is in files is read when it is needed, each time anew.

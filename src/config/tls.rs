@@ -7,7 +7,7 @@ use super::context::Context;
 use super::error::ConfigError;
 use super::field::{Desk, Field};
 use super::flags::Flags;
-use super::written::{NatsWritten, Text};
+use super::written::{ConfigWritten, Text};
 use crate::connection::{ServerAddr, TlsOptions};
 
 /// Decides what is demanded. A section `tls` in the file is a demand, whatever stands in it.
@@ -15,7 +15,7 @@ pub(super) fn choose(
     desk: &Desk<'_>,
     flags: &Flags,
     context: Option<&Context<'_>>,
-    config: &NatsWritten,
+    config: &ConfigWritten,
 ) -> Result<TlsOptions, ConfigError> {
     let written = config.tls.as_ref().map(|tls| &tls.value);
     let file = |flag: (&'static str, Option<&Path>), in_context: &str, name: &str, text: Option<&Text>| {
@@ -24,7 +24,7 @@ pub(super) fn choose(
             _ => None,
         };
         match of_context {
-            None => desk.path_field(flag, &format!("sinks[0].config.tls.{name}"), text.unwrap_or(&None)),
+            None => desk.path_field(flag, &desk.key(&format!("tls.{name}")), text.unwrap_or(&None)),
             found => Ok(found),
         }
     };
@@ -39,8 +39,8 @@ pub(super) fn choose(
     let mut first = flags.tls_first || context.map_or(Ok(false), |context| context.truth("tls_first"))?;
     let mut server_name = None;
     if let Some(tls) = written {
-        first |= desk.file("sinks[0].config.tls.first", &tls.first)?.map_or(Ok(false), |field| field.truth())?;
-        server_name = desk.file("sinks[0].config.tls.server_name", &tls.server_name)?.map(host).transpose()?;
+        first |= desk.file(&desk.key("tls.first"), &tls.first)?.map_or(Ok(false), |field| field.truth())?;
+        server_name = desk.file(&desk.key("tls.server_name"), &tls.server_name)?.map(host).transpose()?;
     }
     Ok(TlsOptions {
         required: written.is_some(),

@@ -68,8 +68,7 @@ pub(super) struct PathWritten {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct HttpWritten {
-    #[serde(rename = "listen")]
-    _listen: Text,
+    pub(super) listen: Text,
 }
 
 /// One sink. `config` holds the keys of every type; the check knows which of them belong to which.
@@ -77,12 +76,13 @@ pub(super) struct HttpWritten {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SinkWritten {
     pub(super) r#type: Text,
-    pub(super) config: NatsWritten,
+    pub(super) config: ConfigWritten,
 }
 
+/// The keys of a sink, of whatever type.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct NatsWritten {
+pub(super) struct ConfigWritten {
     pub(super) id: Text,
     pub(super) path: Text,
     pub(super) url: Text,
@@ -110,6 +110,46 @@ pub(super) struct NatsWritten {
     pub(super) retry: RetryWritten,
 }
 
+impl ConfigWritten {
+    /// The first key, with its line, that only a sink of type `nats` has.
+    pub(super) fn of_nats(&self) -> Option<(&'static str, u64)> {
+        let Self { id: _, path: _, required: _, url, subject, key, stream, .. } = self;
+        let Self { send_timeout_secs, batch_timeout_secs, connect_timeout_secs, .. } = self;
+        let Self { credentials_file, username, password, token, nkey_seed_file, jwt_file, tls, .. } = self;
+        let Self { envelope, delivery, js_domain, js_api_prefix, inbox_prefix, connection_name, .. } = self;
+        let Self { headers, retry: RetryWritten { max_elapsed_secs, auth_secs, initial_ms, max_ms }, .. } = self;
+        let scalars = [
+            ("url", url),
+            ("subject", subject),
+            ("key", key),
+            ("stream", stream),
+            ("send_timeout_secs", send_timeout_secs),
+            ("batch_timeout_secs", batch_timeout_secs),
+            ("connect_timeout_secs", connect_timeout_secs),
+            ("credentials_file", credentials_file),
+            ("username", username),
+            ("password", password),
+            ("token", token),
+            ("nkey_seed_file", nkey_seed_file),
+            ("jwt_file", jwt_file),
+            ("delivery", delivery),
+            ("js_domain", js_domain),
+            ("js_api_prefix", js_api_prefix),
+            ("inbox_prefix", inbox_prefix),
+            ("connection_name", connection_name),
+            ("retry", max_elapsed_secs),
+            ("retry", auth_secs),
+            ("retry", initial_ms),
+            ("retry", max_ms),
+        ];
+        let tls = tls.as_ref().map(|tls| ("tls", tls.referenced.line()));
+        let envelope = envelope.as_ref().map(|envelope| ("envelope", envelope.referenced.line()));
+        let header = headers.values().flatten().next().map(|value| ("headers", value.referenced.line()));
+        let scalar = scalars.into_iter().find_map(|(name, text)| Some((name, text.as_ref()?.referenced.line())));
+        scalar.or(tls).or(envelope).or(header)
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TlsWritten {
@@ -124,8 +164,7 @@ pub(super) struct TlsWritten {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct EnvelopeWritten {
     pub(super) r#type: Text,
-    #[serde(rename = "type_prefix")]
-    _type_prefix: Text,
+    pub(super) type_prefix: Text,
 }
 
 #[derive(Default, Deserialize)]

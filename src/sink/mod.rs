@@ -3,6 +3,7 @@
 
 mod counts;
 mod dead_letter;
+mod envelope;
 mod error;
 mod escape;
 mod fingerprint;
@@ -11,6 +12,7 @@ mod identity;
 mod input;
 mod mapper;
 mod pipeline;
+mod policy;
 mod record;
 mod render;
 mod ring;
@@ -21,6 +23,7 @@ mod verdict;
 
 pub use counts::Counts;
 pub use dead_letter::{DeadLetter, Reason, Whole};
+pub use envelope::{Envelope, TYPE_PREFIX_DEFAULT};
 pub use error::{EventError, RouteError, ValueError};
 pub use fingerprint::{Fingerprint, LineHash, PrefixHash};
 pub use histogram::Histogram;
@@ -28,5 +31,6 @@ pub use identity::{ID_LEN_MAX, IdRule, position_id_prefix};
 pub use input::Input;
 pub use mapper::{Mapped, Mapper, MapperError, MapperOptions};
 pub use pipeline::{Commit, Pipeline, PipelineOptions, Start};
+pub use policy::CommitPolicy;
 pub use record::{Format, Oversize, Record};
 pub use template::{PATH_SEGMENTS_MAX, Template, TemplateError, TemplateKind};

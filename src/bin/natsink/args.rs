@@ -111,6 +111,9 @@ struct InputArgs {
     /// File of events, one a line; - is standard input [default: -]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Go on where the file grows, and when another takes its place, as tail -F does
+    #[arg(long)]
+    follow: bool,
     /// What a line is: event (a change event), json (any object) or lines (any bytes) [default: event]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -146,10 +149,10 @@ struct MessageArgs {
     /// Header of every message; may be given several times
     #[arg(long = "header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
-    /// Form in which events are sent; this version has native
+    /// Form in which events are sent: native, debezium or cloudevents[:TYPE_PREFIX] [default: native]
     #[arg(long, value_name = "NAME")]
     envelope: Option<String>,
-    /// How events are delivered; this version has ordered
+    /// How events are delivered: ordered, into a stream, or core, at most once [default: ordered, without --stream core]
     #[arg(long, value_name = "NAME")]
     delivery: Option<String>,
 }
@@ -194,6 +197,9 @@ struct LogArgs {
     /// Form of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Show metrics, health and status over HTTP [default address: 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    http: Option<String>,
     /// No progress line and no receipt on stderr
     #[arg(long)]
     quiet: bool,
@@ -208,6 +214,7 @@ impl RunArgs {
             stream: message.stream.clone(),
             subject: message.subject.clone(),
             input: input.input.clone(),
+            follow: input.follow,
             format: input.format.clone(),
             pipeline: message.pipeline.clone(),
             id: message.id.clone(),
@@ -220,6 +227,7 @@ impl RunArgs {
             from_start: input.from_start,
             dead_letter: files.dead_letter.clone(),
             receipt: files.receipt.clone(),
+            http: log.http.clone(),
             user: connection.user.clone(),
             password: connection.password.clone(),
             token: connection.token.clone(),
@@ -309,10 +317,10 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_the_configuration() {
-        let words = "natsink run -c x --url URL --stream STREAM --subject SUBJECT --input INPUT --format FORMAT \
+        let words = "natsink run -c x --url URL --stream STREAM --subject SUBJECT --input INPUT --follow --format FORMAT \
                      --pipeline PIPELINE --id ID --key KEY --header H1=1 --header H2=2 --input-id INPUT-ID \
                      --envelope ENVELOPE --delivery DELIVERY --checkpoint CHECKPOINT --from-start \
-                     --dead-letter DEAD-LETTER --receipt RECEIPT --user USER --password PASSWORD --token TOKEN \
+                     --dead-letter DEAD-LETTER --receipt RECEIPT --http HTTP --user USER --password PASSWORD --token TOKEN \
                      --creds CREDS --nkey NKEY --context CONTEXT --tls-ca TLS-CA --tls-cert TLS-CERT \
                      --tls-key TLS-KEY --tls-first --js-domain JS-DOMAIN --js-api-prefix JS-API-PREFIX --inbox-prefix INBOX-PREFIX \
                      --connection-name CONNECTION-NAME --max-elapsed MAX-ELAPSED --send-timeout SEND-TIMEOUT \
@@ -336,6 +344,7 @@ mod tests {
             (flags.input_id, "INPUT-ID"),
             (flags.envelope, "ENVELOPE"),
             (flags.delivery, "DELIVERY"),
+            (flags.http, "HTTP"),
             (flags.user, "USER"),
             (flags.context, "CONTEXT"),
             (flags.js_domain, "JS-DOMAIN"),
@@ -367,7 +376,7 @@ mod tests {
             assert_eq!(found, path(expected));
         }
         assert_eq!(flags.headers, ["H1=1", "H2=2"]);
-        assert!(flags.from_start && flags.strict_input && flags.quiet && flags.tls_first);
+        assert!(flags.follow && flags.from_start && flags.strict_input && flags.quiet && flags.tls_first);
     }
 
     #[test]

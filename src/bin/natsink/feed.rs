@@ -20,6 +20,7 @@ use super::progress::{Now, Progress};
 use super::receipt::Receipt;
 use super::signals::Signals;
 use super::store::Store;
+use super::the_sink::the_sink;
 use super::verdict;
 
 /// Messages handed over before the driver gets its turn: about one write's worth.
@@ -264,7 +265,7 @@ impl Feed<'_> {
     }
 
     fn begin_stopping(&mut self, signal: Option<u8>) {
-        let until = tokio::time::Instant::now() + self.plan.sink.send_timeout;
+        let until = tokio::time::Instant::now() + the_sink(self.plan).send_timeout;
         match &mut self.stopping {
             Some(stopping) => stopping.signal = stopping.signal.or(signal),
             none => *none = Some(Stopping { until, signal }),

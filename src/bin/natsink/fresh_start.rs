@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Code, Failure};
 use super::log;
+use super::the_sink::the_sink;
 
 /// Times it is asked; an election or a lost link is over then.
 const ATTEMPTS: u32 = 3;
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 ///
 /// Ids that name a position of the source, or come from a template, say nothing of the input.
 pub(crate) async fn check(plan: &Plan, client: &Client, input: &Input) -> Result<(), Failure> {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let prefix = position_id_prefix(&plan.pipeline, input);
     let Some(last) = last_message(plan, client).await else { return Ok(()) };
     let Some(position) = last.id().and_then(|id| id.strip_prefix(&prefix)) else { return Ok(()) };
@@ -37,7 +38,7 @@ pub(crate) async fn check(plan: &Plan, client: &Client, input: &Input) -> Result
 
 /// The last message of the stream on our subjects, if there is one and it can be seen.
 async fn last_message(plan: &Plan, client: &Client) -> Option<StoredMessage> {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let api = format!("{}.STREAM.MSG.GET.{}", sink.js_api_prefix.as_str(), sink.stream);
     let api = Subject::new(&api).ok()?;
     let question = json!({ "last_by_subj": sink.subject.as_pattern() }).to_string();

@@ -13,6 +13,7 @@ mod receipt;
 mod run;
 mod signals;
 mod store;
+mod the_sink;
 mod verdict;
 
 use std::io::Write as _;

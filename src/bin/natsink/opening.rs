@@ -9,10 +9,11 @@ use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions};
 
 use super::exit::{Code, Failure};
 use super::store::Kept;
+use super::the_sink::the_sink;
 use super::verdict;
 
 pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let mut options = ConnectionOptions::new(sink.servers.clone());
     options.auth = sink.auth.auth();
     options.tls = sink.tls.clone();
@@ -29,7 +30,7 @@ pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
 /// Tries the files of TLS and of the credentials once, so that what is wrong with them shows before a server is looked
 /// for.
 pub(crate) fn check_secrets(plan: &Plan) -> Result<(), Failure> {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     if sink.tls.is_demanded() || sink.servers.iter().any(|server| server.tls) {
         natsink::tls::check(&sink.tls).map_err(|error| verdict::of_tls_files(&error))?;
     }
@@ -39,9 +40,9 @@ pub(crate) fn check_secrets(plan: &Plan) -> Result<(), Failure> {
 }
 
 pub(crate) fn publisher_options(plan: &Plan, saved: Option<&Checkpoint>) -> PublisherOptions {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let known = known_sink(plan, saved);
-    let mut options = PublisherOptions::stream(sink.stream.as_str());
+    let mut options = PublisherOptions::stream(sink.stream);
     options.api_prefix = sink.js_api_prefix.as_str().into();
     options.subjects = Pattern::new(sink.subject.as_pattern()).into_iter().collect();
     options.created = known.map(|known| known.created.clone());
@@ -69,7 +70,7 @@ pub(crate) fn pipeline_options(plan: &Plan) -> PipelineOptions {
 }
 
 pub(crate) fn mapper(plan: &Plan, input: Input) -> Result<Mapper, Failure> {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let mut options = MapperOptions::new(plan.pipeline.as_str(), input, plan.source.format, sink.subject.clone());
     options.key = sink.key.clone();
     options.id = sink.id_rule.clone();
@@ -83,19 +84,19 @@ pub(crate) fn mapper(plan: &Plan, input: Input) -> Result<Mapper, Failure> {
 pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Checkpoint>), Failure> {
     let Some(path) = &plan.checkpoint else { return Ok((None, None)) };
     let (file, saved) = CheckpointFile::open(path, &plan.pipeline).map_err(|error| verdict::of_checkpoint(&error))?;
-    let (sink, pipeline) = (plan.sink.id.clone(), plan.pipeline.clone());
+    let (sink, pipeline) = (the_sink(plan).id.to_owned(), plan.pipeline.clone());
     let saved = saved.filter(|_| !plan.from_start);
     if let Some(saved) = &saved {
         check_sink(plan, saved)?;
     }
-    let (stream, holds) = (plan.sink.stream.clone(), saved.is_some());
+    let (stream, holds) = (the_sink(plan).stream.to_owned(), saved.is_some());
     let kept = Kept { file, pipeline, sink, stream, created: String::new(), holds };
     Ok((Some(kept), saved))
 }
 
 /// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it.
 fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
-    let sink = &plan.sink;
+    let sink = the_sink(plan);
     let found = match known_sink(plan, Some(saved)) {
         Some(known) if known.stream == sink.stream => return Ok(()),
         Some(known) => format!("holds the position of stream {}, not of {}", known.stream, sink.stream),
@@ -107,7 +108,7 @@ fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
 
 /// What the checkpoint says of this sink.
 fn known_sink<'a>(plan: &Plan, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
-    saved?.sinks.iter().find(|known| known.id == plan.sink.id)
+    saved?.sinks.iter().find(|known| known.id == the_sink(plan).id)
 }
 
 pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Option<DeadLetterFile>, Failure> {

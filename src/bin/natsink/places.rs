@@ -110,7 +110,7 @@ fn find(plan: &Plan, saved: Option<&SavedInput>) -> Result<Vec<(Place, Start)>, 
             }
             Ok(vec![(Place::Pipe(input_id.clone()), start)])
         }
-        InputPlan::File { path } => {
+        InputPlan::File { path, follow: _ } => {
             let is_once = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
             if is_once && plan.checkpoint.is_some() {
                 let message = format!(

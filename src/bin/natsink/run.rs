@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::receipt::Receipt;
 use super::signals::Signals;
 use super::store::Store;
+use super::the_sink::the_sink;
 use super::verdict;
 
 /// Between two looks at what the link has to tell.
@@ -48,7 +49,7 @@ pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure>
 
 async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> {
     let mut signals = Signals::listen()?;
-    receipt.stream = Some(plan.sink.stream.clone());
+    receipt.stream = Some(the_sink(plan).stream.to_owned());
     // What can be wrong without a server is found before one is looked for.
     opening::check_secrets(plan)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
@@ -175,7 +176,7 @@ async fn verified(
             }
             () = sleep_until(look) => obstacles.look(),
         }
-        if plan.sink.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
+        if the_sink(plan).retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
             let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
             let message = format!("no server within {} s{told}", began.elapsed().as_secs());
             return Err(Failure::new(Code::Unavailable, "unavailable", message));

@@ -7,6 +7,7 @@ use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
 use natsink::sink::{DeadLetter, Reason};
 
 use super::exit::{Code, Failure};
+use super::the_sink::the_sink;
 
 /// A publisher that is over.
 pub(crate) fn of_publisher(error: &PublisherError, plan: &Plan) -> Failure {
@@ -51,9 +52,10 @@ pub(crate) fn of_credentials(error: &AuthError) -> Failure {
 }
 
 fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
-    let name = &plan.sink.stream;
-    let api = plan.sink.js_api_prefix.as_str();
-    let subject = plan.sink.subject.as_pattern();
+    let sink = the_sink(plan);
+    let name = sink.stream;
+    let api = sink.js_api_prefix.as_str();
+    let subject = sink.subject.as_pattern();
     let (code, kind, help) = match problem {
         StreamProblem::NotFound { .. } => (
             Code::Config,
