@@ -59,9 +59,8 @@ fn mistakes_of_usage_are_64() {
 #[test]
 fn mistakes_of_configuration_are_78() {
     let simple = ["run", "--url", "h", "--stream", "S", "--subject", "s"];
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 4] = [
         (&["--delivery", "strict"], "natsink: --delivery: the delivery strict is not in this version\n"),
-        (&["--envelope", "debezium"], "natsink: --envelope: the envelope debezium is not in this version\n"),
         (&["--send-timeout", "0"], "natsink: --send-timeout: 0 is not between 1 and 31536000\n"),
         (&["--user", "u"], "natsink: --user: a user without a password\n"),
         (&["-c", "/absent/natsink.yaml"], "natsink: /absent/natsink.yaml: cannot read the configuration: "),

@@ -32,7 +32,6 @@ fn what_is_typed_wrong_is_told_before_anything_is_opened() {
     run(&["--checkpoint", "c"]).fails(64, "usage", &["--input-id NAME"]);
     for (args, kind, words) in [
         (&["--delivery", "strict"][..], "not_in_this_version", "not in this version"),
-        (&["--envelope", "debezium"], "not_in_this_version", "not in this version"),
         (&["--tls-cert", "c"], "configuration", "without its key"),
         (&["--creds", "c", "--nkey", "n"], "configuration", "give one"),
         (&["--context", "../c"], "configuration", "by its name"),

@@ -291,9 +291,6 @@ fn what_is_missing_is_a_mistake_of_usage() {
         "--checkpoint: a checkpoint on standard input needs --input-id NAME (or source.input_id), the same for the same \
          data: without it nothing tells one pipe from another",
     );
-    let (kind, message) = refused(&Flags { stream: None, ..simple() });
-    assert_eq!(kind, ConfigErrorKind::NotInThisVersion);
-    assert!(message.contains("publishing without a stream"), "{message}");
 }
 
 #[test]
@@ -337,16 +334,6 @@ fn what_cannot_be_read_is_usage_and_what_makes_no_sense_is_configuration() {
             Flags { delivery: text("quick"), ..simple() },
             Invalid,
             "--delivery: unknown delivery \"quick\"; this version has ordered and core",
-        ),
-        (
-            Flags { envelope: text("cloudevents:com.example"), ..simple() },
-            NotInThisVersion,
-            "--envelope: the envelope cloudevents is not in this version",
-        ),
-        (
-            Flags { envelope: text("debezium"), ..simple() },
-            NotInThisVersion,
-            "--envelope: the envelope debezium is not in this version",
         ),
         (
             Flags { envelope: text("native:x"), ..simple() },

@@ -12,7 +12,7 @@ use super::flags::Flags;
 use super::plan::{BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, PIPELINE_DEFAULT, Plan};
 use super::read::Document;
 use super::written::{ConfigWritten, Written};
-use super::{later, policy, sinks, source};
+use super::{policy, sinks, source};
 
 /// The longest line that may be asked for, bytes.
 pub const LINE_LEN_MAX: u64 = 64 * 1024 * 1024;
@@ -136,7 +136,6 @@ fn http(desk: &Desk<'_>, flags: &Flags, written: &Written) -> Result<Option<Sock
             return Err(field.mistyped(reason));
         }
     };
-    later::http(&field)?;
     Ok(Some(addr))
 }
 

@@ -4,7 +4,6 @@ use std::prelude::v1::*;
 
 use super::error::ConfigError;
 use super::field::Field;
-use super::later;
 use super::nats::Sink;
 use super::plan::Delivery;
 use super::written::{Choice, EnvelopeWritten};
@@ -94,19 +93,13 @@ impl Sink<'_> {
         let delivery = self.pick("--delivery", &flags.delivery, "delivery", &config.delivery)?;
         let (delivery, stream) = match (delivery, stream) {
             (None, Some(stream)) => return Ok(Delivery::Ordered { stream: stream_name(stream)? }),
-            (None, None) => {
-                later::core(&self.desk.section(&self.key("stream"), self.line))?;
-                return Ok(Delivery::Core);
-            }
+            (None, None) => return Ok(Delivery::Core),
             (Some(delivery), stream) => (delivery, stream),
         };
         match (delivery.text.as_str(), stream) {
             ("ordered", Some(stream)) => Ok(Delivery::Ordered { stream: stream_name(stream)? }),
             ("ordered", None) => Err(delivery.invalid("waits for the acks of a stream, and none is named")),
-            ("core", None) => {
-                later::core(&delivery)?;
-                Ok(Delivery::Core)
-            }
+            ("core", None) => Ok(Delivery::Core),
             ("core", Some(_)) => Err(delivery.invalid("waits for no stream, and one is named; leave one of them out")),
             ("strict" | "fast" | "atomic" | "unordered", _) => {
                 Err(delivery.not_yet(&format!("the delivery {}", delivery.text)))
@@ -145,7 +138,6 @@ impl Sink<'_> {
         if self.format != Format::Event {
             return Err(field.invalid("is made of change events: the format must be event"));
         }
-        later::envelope(&field, &field.text)?;
         Ok(envelope)
     }
 

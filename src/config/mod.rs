@@ -24,7 +24,6 @@ mod error;
 mod expand;
 mod field;
 mod flags;
-mod later;
 mod message;
 mod nats;
 mod plan;

@@ -6,9 +6,8 @@ use std::prelude::v1::*;
 use super::error::ConfigError;
 use super::field::{Desk, Field};
 use super::flags::Flags;
-use super::later;
 use super::nats;
-use super::plan::{SinkPlan, Target};
+use super::plan::{Delivery, SinkPlan, Target};
 use super::written::{ConfigWritten, Written};
 use crate::sink::Format;
 
@@ -54,12 +53,6 @@ pub(super) fn typed<'a>(
             "file" => Type::File,
             other => return Err(field.invalid(format!("unknown type of sink {other:?}; known are nats, stdout, file"))),
         };
-        if kind != Type::Nats {
-            later::lines_sink(&field)?;
-        }
-        if index > 0 {
-            later::second_sink(&field)?;
-        }
         if index == SINKS_MAX {
             return Err(field.invalid(format!("more than {SINKS_MAX} sinks")));
         }
@@ -99,6 +92,11 @@ impl Sinks<'_> {
                 let place = desk.section(&format!("sinks[{}].type", sink.index), sink.line);
                 return Err(place.invalid("a second sink of type stdout; there is one standard output"));
             }
+            if plans.iter().any(|other| is_one_stream(&other.to, &plan.to)) {
+                let place = desk.section(&desk.key("stream"), sink.line);
+                let reason = "the stream of another sink: each would take the other's events for duplicates of its own";
+                return Err(place.invalid(reason));
+            }
             plans.push(plan);
             files.extend(file);
         }
@@ -122,16 +120,8 @@ impl Sinks<'_> {
     fn plan(&self, desk: &Desk<'_>, sink: &Typed<'_>) -> Result<(SinkPlan, Option<Named>), ConfigError> {
         let config = sink.config;
         let id = desk.file(&desk.key("id"), &config.id)?;
-        let required = match desk.file(&desk.key("required"), &config.required)? {
-            None => true,
-            Some(field) => {
-                let required = field.truth()?;
-                if !required {
-                    later::optional_sink(&field)?;
-                }
-                required
-            }
-        };
+        let required = desk.file(&desk.key("required"), &config.required)?;
+        let required = required.map_or(Ok(true), |field| field.truth())?;
         let path = desk.path_field(("", None), &desk.key("path"), &config.path)?;
         if let (Type::Stdout | Type::File, Some((name, line))) = (sink.kind, config.of_nats()) {
             let what = if sink.kind == Type::File { "file" } else { "stdout" };
@@ -157,4 +147,14 @@ impl Sinks<'_> {
         let id = id.map_or(Ok(name.into()), Field::name)?;
         Ok((SinkPlan { id, required, to }, file))
     }
+}
+
+/// Whether two sinks deliver into the same stream of the same account.
+fn is_one_stream(one: &Target, other: &Target) -> bool {
+    let (Target::Nats(one), Target::Nats(other)) = (one, other) else { return false };
+    matches!((&one.delivery, &other.delivery), (Delivery::Ordered { .. }, Delivery::Ordered { .. }))
+        && one.delivery == other.delivery
+        && one.js_api_prefix == other.js_api_prefix
+        && one.auth == other.auth
+        && one.servers.iter().any(|server| other.servers.contains(server))
 }

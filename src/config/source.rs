@@ -7,7 +7,6 @@ use super::check::LINE_LEN_MAX;
 use super::error::ConfigError;
 use super::field::{Desk, Field};
 use super::flags::Flags;
-use super::later;
 use super::plan::{Input, SourcePlan};
 use super::written::SourceWritten;
 use crate::sink::Format;
@@ -41,9 +40,6 @@ fn input(desk: &Desk<'_>, flags: &Flags, written: &SourceWritten, has_checkpoint
         Some(field) if field.truth()? => Some(field),
         _ => None,
     };
-    if let Some(follow) = &follow {
-        later::follow(follow)?;
-    }
     let file = match &flags.input {
         Some(path) if path.as_os_str() == "-" => None,
         Some(path) => desk.path(("--input", Some(path)), "", &None)?,

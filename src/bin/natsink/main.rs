@@ -4,6 +4,7 @@ mod args;
 mod exit;
 mod feed;
 mod fresh_start;
+mod later;
 mod log;
 mod obstacles;
 mod opening;
@@ -82,5 +83,6 @@ fn planned_run(args: &RunArgs, flags: &Flags, receipt: &mut Receipt) -> Result<F
     log::init(config::log(flags)?);
     let document = args.config.as_deref().map(Document::open).transpose()?;
     let plan = config::check(document.as_ref(), flags, &|name| std::env::var_os(name))?;
+    later::refuse(&plan)?;
     run::run(&plan, receipt)
 }
