@@ -35,8 +35,10 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     /// One word for machines, such as `stream_not_found`.
     pub(crate) kind: &'static str,
-    /// What happened and what to do about it, for people. No secret in it.
+    /// What happened, for people. No secret in it.
     pub(crate) message: String,
+    /// What to do about it, where there is something more to say.
+    pub(crate) help: Option<String>,
 }
 
 /// How a run ended that did not fail.
@@ -68,7 +70,11 @@ impl Code {
 
 impl Failure {
     pub(crate) fn new(code: Code, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { code, kind, message: message.into() }
+        Self { code, kind, message: message.into(), help: None }
+    }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -101,7 +107,11 @@ impl From<ConfigError> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
     }
 }
 

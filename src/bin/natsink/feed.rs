@@ -20,7 +20,7 @@ use super::progress::{Now, Progress};
 use super::receipt::Receipt;
 use super::signals::Signals;
 use super::store::Store;
-use super::the_sink::the_sink;
+use super::stream_sink::the_sink;
 use super::verdict;
 
 /// Messages handed over before the driver gets its turn: about one write's worth.
@@ -87,7 +87,7 @@ impl Feed<'_> {
             let held = self.turn(source)?;
             if let Some(failure) = self.publisher.failure() {
                 self.finish().await?;
-                return Err(verdict::of_publisher(&failure, self.plan));
+                return Err(verdict::of_publisher(&failure, the_sink(self.plan)));
             }
             if self.pipeline.stop().is_some() {
                 self.begin_stopping(None);
@@ -265,7 +265,7 @@ impl Feed<'_> {
     }
 
     fn begin_stopping(&mut self, signal: Option<u8>) {
-        let until = tokio::time::Instant::now() + the_sink(self.plan).send_timeout;
+        let until = tokio::time::Instant::now() + the_sink(self.plan).nats.send_timeout;
         match &mut self.stopping {
             Some(stopping) => stopping.signal = stopping.signal.or(signal),
             none => *none = Some(Stopping { until, signal }),
@@ -313,7 +313,7 @@ impl Feed<'_> {
                 () = sleep_until(look_at) => self.look(receipt),
             }
             if let Some(failure) = self.publisher.failure() {
-                return Err(verdict::of_publisher(&failure, self.plan));
+                return Err(verdict::of_publisher(&failure, the_sink(self.plan)));
             }
         };
         // An earlier run may have sent some of it already.

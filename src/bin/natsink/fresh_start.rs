@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Code, Failure};
 use super::log;
-use super::the_sink::the_sink;
+use super::stream_sink::the_sink;
 
 /// Times it is asked; an election or a lost link is over then.
 const ATTEMPTS: u32 = 3;
@@ -39,12 +39,12 @@ pub(crate) async fn check(plan: &Plan, client: &Client, input: &Input) -> Result
 /// The last message of the stream on our subjects, if there is one and it can be seen.
 async fn last_message(plan: &Plan, client: &Client) -> Option<StoredMessage> {
     let sink = the_sink(plan);
-    let api = format!("{}.STREAM.MSG.GET.{}", sink.js_api_prefix.as_str(), sink.stream);
+    let api = format!("{}.STREAM.MSG.GET.{}", sink.nats.js_api_prefix.as_str(), sink.stream);
     let api = Subject::new(&api).ok()?;
-    let question = json!({ "last_by_subj": sink.subject.as_pattern() }).to_string();
+    let question = json!({ "last_by_subj": sink.nats.subject.as_pattern() }).to_string();
     let mut unseen = String::new();
     for _ in 0..ATTEMPTS {
-        match client.request(api, question.as_bytes(), sink.send_timeout).await {
+        match client.request(api, question.as_bytes(), sink.nats.send_timeout).await {
             Ok(answer) => match read(&answer.payload) {
                 Ok(last) => return last,
                 Err(words) => unseen = words,

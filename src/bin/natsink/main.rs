@@ -14,7 +14,7 @@ mod receipt;
 mod run;
 mod signals;
 mod store;
-mod the_sink;
+mod stream_sink;
 mod verdict;
 
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! From a plan to what a run works with: options and files.
 
-use natsink::config::Plan;
+use natsink::config::{NatsPlan, Plan};
 use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
 use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
 use natsink::jetstream::{PublisherOptions, StreamInfo};
@@ -9,11 +9,10 @@ use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions};
 
 use super::exit::{Code, Failure};
 use super::store::Kept;
-use super::the_sink::the_sink;
+use super::stream_sink::{StreamSink, the_sink};
 use super::verdict;
 
-pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
-    let sink = the_sink(plan);
+pub(crate) fn connection_options(sink: &NatsPlan) -> ConnectionOptions {
     let mut options = ConnectionOptions::new(sink.servers.clone());
     options.auth = sink.auth.auth();
     options.tls = sink.tls.clone();
@@ -29,8 +28,7 @@ pub(crate) fn connection_options(plan: &Plan) -> ConnectionOptions {
 
 /// Tries the files of TLS and of the credentials once, so that what is wrong with them shows before a server is looked
 /// for.
-pub(crate) fn check_secrets(plan: &Plan) -> Result<(), Failure> {
-    let sink = the_sink(plan);
+pub(crate) fn check_secrets(sink: &NatsPlan) -> Result<(), Failure> {
     if sink.tls.is_demanded() || sink.servers.iter().any(|server| server.tls) {
         natsink::tls::check(&sink.tls).map_err(|error| verdict::of_tls_files(&error))?;
     }
@@ -39,10 +37,10 @@ pub(crate) fn check_secrets(plan: &Plan) -> Result<(), Failure> {
     authenticator.answer(&challenge).map(drop).map_err(|error| verdict::of_credentials(&error))
 }
 
-pub(crate) fn publisher_options(plan: &Plan, saved: Option<&Checkpoint>) -> PublisherOptions {
-    let sink = the_sink(plan);
-    let known = known_sink(plan, saved);
+pub(crate) fn publisher_options(plan: &Plan, sink: StreamSink<'_>, saved: Option<&Checkpoint>) -> PublisherOptions {
+    let known = known_sink(sink, saved);
     let mut options = PublisherOptions::stream(sink.stream);
+    let sink = sink.nats;
     options.api_prefix = sink.js_api_prefix.as_str().into();
     options.subjects = Pattern::new(sink.subject.as_pattern()).into_iter().collect();
     options.created = known.map(|known| known.created.clone());
@@ -70,7 +68,7 @@ pub(crate) fn pipeline_options(plan: &Plan) -> PipelineOptions {
 }
 
 pub(crate) fn mapper(plan: &Plan, input: Input) -> Result<Mapper, Failure> {
-    let sink = the_sink(plan);
+    let sink = the_sink(plan).nats;
     let mut options = MapperOptions::new(plan.pipeline.as_str(), input, plan.source.format, sink.subject.clone());
     options.key = sink.key.clone();
     options.id = sink.id_rule.clone();
@@ -97,7 +95,7 @@ pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Check
 /// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it.
 fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
     let sink = the_sink(plan);
-    let found = match known_sink(plan, Some(saved)) {
+    let found = match known_sink(sink, Some(saved)) {
         Some(known) if known.stream == sink.stream => return Ok(()),
         Some(known) => format!("holds the position of stream {}, not of {}", known.stream, sink.stream),
         None => format!("holds no position of the sink {}", sink.id),
@@ -107,8 +105,8 @@ fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
 }
 
 /// What the checkpoint says of this sink.
-fn known_sink<'a>(plan: &Plan, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
-    saved?.sinks.iter().find(|known| known.id == the_sink(plan).id)
+fn known_sink<'a>(sink: StreamSink<'_>, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
+    saved?.sinks.iter().find(|known| known.id == sink.id)
 }
 
 pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Option<DeadLetterFile>, Failure> {
@@ -119,5 +117,5 @@ pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Resul
 
 /// The sequence after which the stream can hold what is read from here on.
 pub(crate) fn read_from(plan: &Plan, saved: Option<&Checkpoint>, stream: &StreamInfo) -> u64 {
-    known_sink(plan, saved).map_or(stream.last_seq, |known| known.read_from)
+    known_sink(the_sink(plan), saved).map_or(stream.last_seq, |known| known.read_from)
 }

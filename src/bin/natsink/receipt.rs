@@ -94,7 +94,7 @@ impl Receipt {
         self.pending = self.read.saturating_sub(settled);
         self.exit = match result {
             Ok(finish) => Exit { code: 0, kind: finish.kind(), message: finish.message().into() },
-            Err(failure) => Exit { code: failure.code.number(), kind: failure.kind, message: failure.message.clone() },
+            Err(failure) => Exit { code: failure.code.number(), kind: failure.kind, message: failure.to_string() },
         };
     }
 

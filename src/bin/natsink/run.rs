@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::receipt::Receipt;
 use super::signals::Signals;
 use super::store::Store;
-use super::the_sink::the_sink;
+use super::stream_sink::the_sink;
 use super::verdict;
 
 /// Between two looks at what the link has to tell.
@@ -51,7 +51,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let mut signals = Signals::listen()?;
     receipt.stream = Some(the_sink(plan).stream.to_owned());
     // What can be wrong without a server is found before one is looked for.
-    opening::check_secrets(plan)?;
+    opening::check_secrets(the_sink(plan).nats)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let mut places = Places::new(plan, saved.as_ref());
@@ -62,10 +62,11 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     };
     receipt.position = start.position;
 
-    let client = Client::start(opening::connection_options(plan)).map_err(|reason| verdict::of_close(&reason))?;
+    let client =
+        Client::start(opening::connection_options(the_sink(plan).nats)).map_err(|reason| verdict::of_close(&reason))?;
     signals.reconnect(client.clone(), plan.clone());
     let publisher = client
-        .publisher(opening::publisher_options(plan, saved.as_ref()))
+        .publisher(opening::publisher_options(plan, the_sink(plan), saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
     let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
     let stream = match verified(plan, &publisher, &mut signals, &mut obstacles).await? {
@@ -171,12 +172,12 @@ async fn verified(
                 return match found {
                     Ok(Some(stream)) => Ok(Look::Found(stream)),
                     Ok(None) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
-                    Err(error) => Err(verdict::of_publisher(&error, plan)),
+                    Err(error) => Err(verdict::of_publisher(&error, the_sink(plan))),
                 };
             }
             () = sleep_until(look) => obstacles.look(),
         }
-        if the_sink(plan).retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
+        if the_sink(plan).nats.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
             let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
             let message = format!("no server within {} s{told}", began.elapsed().as_secs());
             return Err(Failure::new(Code::Unavailable, "unavailable", message));

@@ -5,6 +5,7 @@ use natsink::config::Plan;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
+use super::stream_sink::the_sink;
 use super::{log, opening};
 
 /// SIGINT, SIGTERM and SIGHUP, as they come.
@@ -49,7 +50,7 @@ impl Signals {
     /// Connects anew, unless the files that are read for it would not do: a good link is not given for them.
     fn hang_up(&self) {
         let Some((client, plan)) = &self.connected else { return log::info("SIGHUP: nothing is connected yet") };
-        match opening::check_secrets(plan) {
+        match opening::check_secrets(the_sink(plan).nats) {
             Ok(()) => {
                 log::info("SIGHUP: connecting anew, with credentials and certificates read again");
                 client.reconnect();

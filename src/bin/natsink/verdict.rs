@@ -1,24 +1,23 @@
 //! From what went wrong to the exit code and the words for it: what happened, and what to do about it.
 
-use natsink::config::Plan;
 use natsink::connection::{AuthError, CloseReason, LinkError, TlsError};
 use natsink::io::{CheckpointError, DeadLetterError, SourceError};
 use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
 use natsink::sink::{DeadLetter, Reason};
 
 use super::exit::{Code, Failure};
-use super::the_sink::the_sink;
+use super::stream_sink::StreamSink;
 
 /// A publisher that is over.
-pub(crate) fn of_publisher(error: &PublisherError, plan: &Plan) -> Failure {
+pub(crate) fn of_publisher(error: &PublisherError, sink: StreamSink<'_>) -> Failure {
     match error {
         PublisherError::Connection(reason) => of_close(reason),
-        PublisherError::Stream(problem) => of_stream(problem, plan),
+        PublisherError::Stream(problem) => of_stream(problem, sink),
         PublisherError::Exhausted { .. } => Failure::new(Code::Unavailable, "unavailable", error.to_string()),
         PublisherError::Refused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
         PublisherError::InboxDenied { .. } => {
             let help = "allow this user to subscribe to its inbox, or name an allowed one with --inbox-prefix";
-            Failure::new(Code::Permission, "inbox_denied", format!("{error}; {help}"))
+            Failure::new(Code::Permission, "inbox_denied", error.to_string()).with_help(help)
         }
         error => Failure::new(Code::Unavailable, "closed", error.to_string()),
     }
@@ -51,11 +50,10 @@ pub(crate) fn of_credentials(error: &AuthError) -> Failure {
     Failure::new(code, "credentials", format!("no credentials: {error}"))
 }
 
-fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
-    let sink = the_sink(plan);
+fn of_stream(problem: &StreamProblem, sink: StreamSink<'_>) -> Failure {
     let name = sink.stream;
-    let api = sink.js_api_prefix.as_str();
-    let subject = sink.subject.as_pattern();
+    let api = sink.nats.js_api_prefix.as_str();
+    let subject = sink.nats.subject.as_pattern();
     let (code, kind, help) = match problem {
         StreamProblem::NotFound { .. } => (
             Code::Config,
@@ -87,7 +85,7 @@ fn of_stream(problem: &StreamProblem, plan: &Plan) -> Failure {
         }
         _ => (Code::Config, "stream_unusable", format!("see nats stream info {name}")),
     };
-    Failure::new(code, kind, format!("{problem}; {help}"))
+    Failure::new(code, kind, problem.to_string()).with_help(help)
 }
 
 /// An event that stopped the run.
@@ -105,7 +103,7 @@ pub(crate) fn of_event(stop: &DeadLetter) -> Failure {
         place += &format!(", id {id}");
     }
     let help = "mend it, or name a file for such events with --dead-letter";
-    Failure::new(code, kind, format!("stopped before the event at {place}: {}; {help}", stop.reason))
+    Failure::new(code, kind, format!("stopped before the event at {place}: {}", stop.reason)).with_help(help)
 }
 
 /// An input that cannot be read.
