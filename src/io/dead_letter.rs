@@ -3,24 +3,26 @@
 use core::fmt;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::append::{end_torn_line, sync_folder};
+use super::append::{end_torn_line, hold, is_at, sync_folder};
+use super::letter::{Gap, GapLine, Letter};
+use super::letters::{Found, Letters};
 use super::text::rfc3339;
-use crate::proto::base64;
-use crate::sink::{DeadLetter, LineHash};
+use crate::sink::DeadLetter;
 
 /// How much of the end of a file is searched for letters that a crashed run wrote, bytes.
 const SEARCH_LEN: u64 = 16 * 1024 * 1024;
 /// How many such letters are remembered.
 const KNOWN_MAX: usize = 64 * 1024;
 
-/// A dead-letter file, open for appending.
+/// A dead-letter file, open for appending. Others may append to it too, replace it by what is left of it, as
+/// `natsink dlq` does, or move it away: each line goes to the file that has the path when it is written.
 #[derive(Debug)]
 pub struct DeadLetterFile {
     path: PathBuf,
@@ -30,7 +32,7 @@ pub struct DeadLetterFile {
     unsynced: bool,
 }
 
-/// Why a dead letter cannot be kept.
+/// Why a dead letter cannot be kept, or read.
 #[derive(Debug)]
 pub struct DeadLetterError {
     /// What was to be done.
@@ -39,36 +41,6 @@ pub struct DeadLetterError {
     pub path: PathBuf,
     /// The system's reason.
     pub error: io::Error,
-}
-
-/// A line of the file.
-#[derive(Debug, Serialize)]
-struct Letter<'a> {
-    position: u64,
-    subject: Option<&'a str>,
-    id: Option<&'a str>,
-    reason: String,
-    attempts: u32,
-    at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_base64: Option<String>,
-    /// Of a line that is too long, of which the payload is the beginning only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    length: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
-}
-
-/// What tells a letter from others.
-#[derive(Debug, Deserialize)]
-struct Known {
-    position: u64,
-    subject: Option<String>,
-    id: Option<String>,
-    payload: Option<String>,
-    payload_base64: Option<String>,
 }
 
 impl DeadLetterFile {
@@ -81,47 +53,77 @@ impl DeadLetterFile {
     /// The system's reason.
     pub fn open(path: &Path, resume_at: Option<u64>) -> Result<Self, DeadLetterError> {
         let failed = |action| move |error| DeadLetterError { action, path: path.into(), error };
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed("open"))?;
-        let len = file.metadata().map_err(failed("open"))?.len();
-        let mut unsynced = false;
-        if len == 0 {
-            sync_folder(path).map_err(failed("sync the folder of"))?;
-        } else {
-            unsynced = end_torn_line(&mut file).map_err(failed("end the last line of"))?;
-        }
-        let known = match resume_at {
-            Some(position) => known(&mut file, len, position).map_err(failed("read"))?,
-            None => HashSet::new(),
-        };
-        Ok(Self { path: path.into(), file, known, unsynced })
+        let file = create(path).map_err(failed("open"))?;
+        let mut opened = Self { path: path.into(), file, known: HashSet::new(), unsynced: false };
+        opened.hold()?;
+        let known = resume_at.map_or(Ok(HashSet::new()), |position| known(&opened.file, position));
+        opened.known = known.map_err(failed("read"))?;
+        opened.release()?;
+        Ok(opened)
     }
 
-    /// Appends a letter; `false` when a crashed run had appended it already. It is on disk after [`sync`](Self::sync).
+    /// Appends a letter of the sink of this name, if there are several; `false` when a crashed run had appended it already.
+    /// It is on disk after [`sync`](Self::sync).
     ///
     /// # Errors
     /// The system's reason.
-    pub fn write(&mut self, letter: &DeadLetter, at: SystemTime) -> Result<bool, DeadLetterError> {
-        let line = Letter::new(letter, at);
+    pub fn write(&mut self, letter: &DeadLetter, sink: Option<&str>, at: SystemTime) -> Result<bool, DeadLetterError> {
+        let line = Letter::new(letter, sink, at);
         if !self.known.is_empty() && self.known.contains(&line.key()) {
             return Ok(false);
         }
-        let mut text = serde_json::to_string(&line).expect("text and numbers are JSON");
-        text.push('\n');
-        self.unsynced = true;
-        self.file.write_all(text.as_bytes()).map_err(self.failed("write"))?;
+        self.append(&line)?;
         Ok(true)
     }
 
-    /// Waits until all letters are on disk.
+    /// Appends a gap. It is on disk after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn write_gap(&mut self, gap: &Gap, at: SystemTime) -> Result<(), DeadLetterError> {
+        self.append(&GapLine { gap: gap.clone(), at: rfc3339(at) })
+    }
+
+    /// Waits until all lines are on disk.
     ///
     /// # Errors
     /// The system's reason.
     pub fn sync(&mut self) -> Result<(), DeadLetterError> {
         if self.unsynced {
+            // Where another file has the path by now, it has these lines too, or was moved here in their stead.
             self.file.sync_data().map_err(self.failed("sync"))?;
             self.unsynced = false;
         }
         Ok(())
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> Result<(), DeadLetterError> {
+        let mut text = serde_json::to_string(line).expect("text and numbers are JSON");
+        text.push('\n');
+        self.hold()?;
+        self.unsynced = true;
+        self.file.write_all(text.as_bytes()).map_err(self.failed("write"))?;
+        self.release()
+    }
+
+    /// Locks the file that has the path.
+    fn hold(&mut self) -> Result<(), DeadLetterError> {
+        loop {
+            hold(&self.file).map_err(self.failed("lock"))?;
+            if is_at(&self.file, &self.path).map_err(self.failed("look at"))? {
+                break;
+            }
+            self.sync()?;
+            self.file = create(&self.path).map_err(self.failed("open"))?;
+        }
+        if end_torn_line(&mut self.file).map_err(self.failed("end the last line of"))? {
+            self.unsynced = true;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), DeadLetterError> {
+        self.file.unlock().map_err(self.failed("unlock"))
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> DeadLetterError {
@@ -130,63 +132,32 @@ impl DeadLetterFile {
     }
 }
 
-impl<'a> Letter<'a> {
-    fn new(letter: &'a DeadLetter, at: SystemTime) -> Self {
-        let payload = core::str::from_utf8(&letter.payload).ok();
-        Self {
-            position: letter.position,
-            subject: letter.subject.as_deref(),
-            id: letter.id.as_deref(),
-            reason: letter.reason.to_string(),
-            attempts: letter.attempts,
-            at: rfc3339(at),
-            payload,
-            payload_base64: payload.is_none().then(|| base64::encode(&letter.payload)),
-            length: letter.whole.map(|whole| whole.len),
-            sha256: letter.whole.map(|whole| whole.sha256.iter().map(|byte| format!("{byte:02x}")).collect()),
-        }
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        sync_folder(path)?;
     }
-
-    fn key(&self) -> (u64, u64) {
-        key(self.position, [self.subject, self.id, self.payload, self.payload_base64.as_deref()])
-    }
-}
-
-impl Known {
-    fn key(&self) -> (u64, u64) {
-        let texts = [&self.subject, &self.id, &self.payload, &self.payload_base64];
-        key(self.position, texts.map(Option::as_deref))
-    }
-}
-
-fn key(position: u64, texts: [Option<&str>; 4]) -> (u64, u64) {
-    let mut hash = LineHash::default();
-    for text in texts {
-        hash.update(&[u8::from(text.is_some())]);
-        hash.update(text.unwrap_or_default().as_bytes());
-        // No UTF-8 text has this byte.
-        hash.update(&[0xff]);
-    }
-    (position, hash.finish())
+    Ok(file)
 }
 
 /// The letters at or after `position` near the end of the file. Lines that are none are passed over.
-fn known(file: &mut File, len: u64, position: u64) -> io::Result<HashSet<(u64, u64)>> {
-    file.seek(SeekFrom::Start(len.saturating_sub(SEARCH_LEN)))?;
-    let mut reader = BufReader::new(file.take(SEARCH_LEN));
-    let mut line = Vec::new();
+fn known(file: &File, position: u64) -> io::Result<HashSet<(u64, u64)>> {
+    let mut file = file.try_clone()?;
+    let start = file.metadata()?.len().saturating_sub(SEARCH_LEN);
+    file.seek(SeekFrom::Start(start))?;
+    let mut letters = Letters::from_file(file, start, start + SEARCH_LEN);
     let mut known = HashSet::new();
-    loop {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 || known.len() == KNOWN_MAX {
-            return Ok(known);
+    while let Some(line) = letters.next_line()? {
+        if known.len() == KNOWN_MAX {
+            break;
         }
-        if let Ok(letter) = serde_json::from_slice::<Known>(&line)
+        if let Found::Letter(letter) = line.found
             && letter.position >= position
         {
             known.insert(letter.key());
         }
     }
+    Ok(known)
 }
 
 impl fmt::Display for DeadLetterError {

@@ -1,11 +1,13 @@
 //! An event that will never be stored, with all that is known of it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
 
 use super::error::EventError;
+use super::mapper::Mapped;
 use crate::jetstream::Rejection;
 
 /// An event that will never be stored as it is.
@@ -30,6 +32,17 @@ pub struct DeadLetter {
     pub payload: Bytes,
     /// What the payload lacks of a line that is too long.
     pub whole: Option<Whole>,
+    /// The rest of the message that was to be sent, where one could be made.
+    pub unsent: Option<Unsent>,
+}
+
+/// What a message has besides the subject, the id and the bytes of its event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unsent {
+    /// Its headers, names and values, in order; the id is not among them.
+    pub headers: Vec<(String, String)>,
+    /// Its payload, where that is not the event's bytes as they were read.
+    pub payload: Option<Bytes>,
 }
 
 /// What is known of a line that was too long to keep.
@@ -39,6 +52,18 @@ pub struct Whole {
     pub len: u64,
     /// The SHA-256 of all of them.
     pub sha256: [u8; 32],
+}
+
+impl Unsent {
+    /// What the message of this line has besides it.
+    pub(super) fn of(message: &Mapped<'_>, line: &[u8]) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let payload = message.payload();
+        Self {
+            headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
+            payload: (payload != line).then(|| Bytes::copy_from_slice(payload)),
+        }
+    }
 }
 
 /// Why an event will never be stored.

@@ -22,7 +22,7 @@ mod template;
 mod verdict;
 
 pub use counts::Counts;
-pub use dead_letter::{DeadLetter, Reason, Whole};
+pub use dead_letter::{DeadLetter, Reason, Unsent, Whole};
 pub use envelope::{Envelope, TYPE_PREFIX_DEFAULT};
 pub use error::{EventError, RouteError, ValueError};
 pub use fingerprint::{Fingerprint, LineHash, PrefixHash};

@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use super::counts::Counts;
-use super::dead_letter::{DeadLetter, Reason, Whole};
+use super::dead_letter::{DeadLetter, Reason, Unsent, Whole};
 use super::error::EventError;
 use super::fingerprint::Fingerprint;
 use super::histogram::Histogram;
@@ -431,19 +431,21 @@ impl Pipeline {
         let entry = self.ring.entry_mut(tag)?;
         let attempts = u32::from(entry.state == State::Sent);
         entry.state = State::Doomed;
-        let (mut subject, mut id) = (None, None);
+        let (mut subject, mut id, mut unsent) = (None, None, None);
         let (payload, whole) = match &entry.line {
             Line::Record(record) => {
                 // The buffers may hold another record by now.
                 self.prepared = None;
-                let _ = self.mapper.prepare(record);
+                if self.mapper.prepare(record).is_ok() {
+                    unsent = Some(Unsent::of(&self.mapper.mapped(record), &record.line));
+                }
                 (subject, id) = (self.mapper.subject().map(String::from), self.mapper.id().map(String::from));
                 (record.line.clone(), None)
             }
             Line::Oversize(line) => (line.head.clone(), Some(Whole { len: line.len, sha256: line.sha256 })),
         };
         let (position, number) = (entry.line.position(), entry.line.number());
-        Some(DeadLetter { tag, position, number, subject, id, reason, attempts, payload, whole })
+        Some(DeadLetter { tag, position, number, subject, id, reason, attempts, payload, whole, unsent })
     }
 
     fn advance(&mut self, now: Instant) {

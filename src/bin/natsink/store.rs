@@ -36,7 +36,7 @@ impl Store {
     /// Appends a dead letter.
     pub(crate) fn write(&mut self, letter: &DeadLetter) -> Result<(), Failure> {
         if let Some(file) = &mut self.dead_letter {
-            file.write(letter, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
+            file.write(letter, None, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
         }
         Ok(())
     }
