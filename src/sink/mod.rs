@@ -1,15 +1,20 @@
 //! Records in, watermark out: what becomes of each line of an input, from its bytes to the position that a restart may
 //! begin at.
 
+mod commit;
 mod counts;
 mod dead_letter;
 mod envelope;
 mod error;
 mod escape;
+mod fan_out;
+mod fan_out_commit;
 mod fingerprint;
+mod gap;
 mod histogram;
 mod identity;
 mod input;
+mod ledger;
 mod mapper;
 mod pipeline;
 mod policy;
@@ -21,16 +26,20 @@ mod scan;
 mod template;
 mod verdict;
 
+pub use commit::Commit;
 pub use counts::Counts;
 pub use dead_letter::{DeadLetter, Reason, Unsent, Whole};
 pub use envelope::{Envelope, TYPE_PREFIX_DEFAULT};
 pub use error::{EventError, RouteError, ValueError};
+pub use fan_out::{FanOut, FanOutSink};
+pub use fan_out_commit::FanOutCommit;
 pub use fingerprint::{Fingerprint, LineHash, PrefixHash};
+pub use gap::Gap;
 pub use histogram::Histogram;
 pub use identity::{ID_LEN_MAX, IdRule, position_id_prefix};
 pub use input::Input;
 pub use mapper::{Mapped, Mapper, MapperError, MapperOptions};
-pub use pipeline::{Commit, Pipeline, PipelineOptions, Start};
+pub use pipeline::{Pipeline, PipelineOptions, Start};
 pub use policy::CommitPolicy;
 pub use record::{Format, Oversize, Record};
 pub use template::{PATH_SEGMENTS_MAX, Template, TemplateError, TemplateKind};

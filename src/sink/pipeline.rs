@@ -5,12 +5,14 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
+use super::commit::Watermark;
 use super::counts::Counts;
 use super::dead_letter::{DeadLetter, Reason, Unsent, Whole};
 use super::error::EventError;
 use super::fingerprint::Fingerprint;
 use super::histogram::Histogram;
 use super::input::Input;
+use super::ledger::Passed;
 use super::mapper::Mapper;
 use super::record::{Oversize, Record};
 use super::ring::{Entry, Line, Ring, State};
@@ -82,54 +84,42 @@ pub struct PipelineOptions {
 /// ```
 #[derive(Debug)]
 pub struct Pipeline {
-    mapper: Mapper,
-    options: PipelineOptions,
-    start: Start,
-    ring: Ring,
+    pub(super) mapper: Mapper,
+    pub(super) options: PipelineOptions,
+    pub(super) start: Start,
+    pub(super) ring: Ring,
     /// The tag of the next record to send.
-    next_to_send: u64,
+    pub(super) next_to_send: u64,
     /// The record that the mapper holds ready.
-    prepared: Option<u64>,
-    letters: VecDeque<DeadLetter>,
-    stop: Option<Box<DeadLetter>>,
-    counts: Counts,
-    latency: Histogram,
+    pub(super) prepared: Option<u64>,
+    pub(super) letters: VecDeque<DeadLetter>,
+    pub(super) stop: Option<Box<DeadLetter>>,
+    pub(super) counts: Counts,
+    pub(super) latency: Histogram,
     /// Where the next record begins.
-    read_to: u64,
-    watermark: Watermark,
-    committed: Watermark,
+    pub(super) read_to: u64,
+    pub(super) watermark: Watermark,
+    pub(super) committed: Watermark,
     /// Since when the watermark is ahead of what is committed.
-    ahead_since: Option<Instant>,
-    committing: bool,
+    pub(super) ahead_since: Option<Instant>,
+    pub(super) committing: bool,
     /// The highest sequence before the watermark, in the order of the input.
-    seq_max: u64,
+    pub(super) seq_max: u64,
     /// Records below this tag may have been sent by an earlier run.
-    replay_end: u64,
+    pub(super) replay_end: u64,
+    /// Bytes of input that the ring stands for and does not hold.
+    pub(super) gap_bytes: u64,
+    /// Events of gaps that no record tells of yet.
+    pub(super) missing: u64,
+    /// What the watermark has passed, for a policy over several sinks to count; `None` where nobody asks.
+    pub(super) passed: Option<VecDeque<Passed>>,
 }
 
-/// The end of the last record before which nothing is pending.
-#[derive(Clone, Copy, Debug)]
-struct Watermark {
-    position: u64,
-    lines: u64,
-    records: u64,
-    fingerprint: Option<Fingerprint>,
-}
-
-/// What a checkpoint is to hold.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Commit {
-    /// The offset at which the next run starts.
-    pub position: u64,
-    /// How many lines are before it.
-    pub lines: u64,
-    /// The sequence after which the stream can hold events from there on.
-    pub read_from: u64,
-    /// The fingerprint of the bytes before the position, where one is kept.
-    pub fingerprint: Option<Fingerprint>,
-    /// Records since the last commit.
-    pub records: u64,
+impl Start {
+    pub(super) const fn without_fingerprint(mut self) -> Self {
+        self.fingerprint = None;
+        self
+    }
 }
 
 impl Default for PipelineOptions {
@@ -168,6 +158,9 @@ impl Pipeline {
             committing: false,
             seq_max: 0,
             replay_end: options.replay_max,
+            gap_bytes: 0,
+            missing: 0,
+            passed: None,
         }
     }
 
@@ -189,8 +182,14 @@ impl Pipeline {
 
     /// Whether a further record is wanted now.
     pub fn has_room(&self) -> bool {
-        let held = self.read_to - self.watermark.position;
+        let held = self.read_to - self.watermark.position - self.gap_bytes;
         self.stop.is_none() && self.ring.len() < self.options.records_max && held < self.options.bytes_max
+    }
+
+    /// Whether at least half of its bounds are free.
+    pub(super) fn is_half_free(&self) -> bool {
+        let held = self.read_to - self.watermark.position - self.gap_bytes;
+        self.stop.is_none() && self.ring.len() <= self.options.records_max / 2 && held <= self.options.bytes_max / 2
     }
 
     /// Takes the next record.
@@ -198,10 +197,8 @@ impl Pipeline {
     /// # Panics
     /// When it does not begin where the one before it ended.
     pub fn handle_record(&mut self, record: Record) {
-        let (blank, now) = (self.mapper.format().is_blank(&record.line), record.read_at);
-        let state = if blank { State::Skipped } else { State::Unsent };
-        self.counts.skipped += u64::from(blank);
-        self.push(Line::Record(record), state, now);
+        let now = record.read_at;
+        self.handle_line(Line::Record(record), now);
     }
 
     /// Takes a line that is too long to be one.
@@ -210,15 +207,23 @@ impl Pipeline {
     /// When it does not begin where the record before it ended.
     pub fn handle_oversize(&mut self, line: Oversize) {
         let now = line.read_at;
-        self.push(Line::Oversize(Box::new(line)), State::Unsent, now);
+        self.handle_line(Line::Oversize(Box::new(line)), now);
     }
 
-    fn push(&mut self, line: Line, state: State, now: Instant) {
+    pub(super) fn handle_line(&mut self, line: Line, now: Instant) {
         assert_eq!(line.position(), self.read_to, "a record begins where the one before it ended");
+        let blank = self.is_blank(&line);
+        let state = if blank { State::Skipped } else { State::Unsent };
         self.read_to = line.end();
         self.counts.read += 1;
-        self.ring.push(Entry { line, state, read_from: None, payload_len: 0 });
+        self.counts.skipped += u64::from(blank);
+        self.ring.push(Entry::new(line, state));
         self.advance(now);
+    }
+
+    /// Whether it is no event, but a line of white space.
+    pub(super) fn is_blank(&self, line: &Line) -> bool {
+        matches!(line, Line::Record(record) if self.mapper.format().is_blank(&record.line))
     }
 
     /// The next message to send, and its tag; the same one again until [`handle_sent`](Self::handle_sent) is told of it.
@@ -239,6 +244,8 @@ impl Pipeline {
                 Line::Record(_) if self.prepared == Some(tag) => break,
                 Line::Record(record) => self.mapper.prepare(record).map(|()| self.mapper.payload_len(record)),
                 Line::Oversize(line) => Err(EventError::TooLong { len: line.len, max: line.len_max }),
+                // It is unsent at no time.
+                Line::Gap(_) => return None,
             };
             match made {
                 Ok(payload_len) => {
@@ -280,6 +287,7 @@ impl Pipeline {
             _ => return,
         };
         entry.state = State::Stored(seq);
+        (entry.duplicate, entry.unverified) = (duplicate, unverified);
         self.counts.bytes += entry.payload_len as u64;
         if let Line::Record(record) = &entry.line {
             self.latency.record(now.since(record.read_at));
@@ -295,6 +303,35 @@ impl Pipeline {
         self.advance(now);
     }
 
+    /// The message with this tag is where it should be, and that place gives no sequence: a server without a stream, a file.
+    /// It counts as stored.
+    pub fn handle_taken(&mut self, tag: u64, now: Instant) {
+        let Some(entry) = self.ring.entry_mut(tag).filter(|entry| entry.state == State::Sent) else { return };
+        entry.state = State::Taken;
+        self.counts.stored += 1;
+        self.counts.bytes += entry.payload_len as u64;
+        if let Line::Record(record) = &entry.line {
+            self.latency.record(now.since(record.read_at));
+        }
+        self.advance(now);
+    }
+
+    /// What was sent and has no answer may be lost: it is to be sent again, from the first such on.
+    pub fn handle_lost(&mut self) {
+        for entry in self.ring.iter_mut().filter(|entry| entry.state == State::Sent) {
+            entry.state = State::Unsent;
+        }
+        self.next_to_send = self.ring.first_tag();
+    }
+
+    /// The subject of the message with this tag, while it waits for its answer.
+    pub fn subject(&mut self, tag: u64) -> Option<&str> {
+        let Line::Record(record) = &self.ring.entry(tag)?.line else { return None };
+        self.prepared = None;
+        self.mapper.prepare(record).ok()?;
+        self.mapper.subject()
+    }
+
     /// The next dead letter to write. Its event is pending until
     /// [`handle_dead_letter_written`](Self::handle_dead_letter_written).
     pub fn poll_dead_letter(&mut self) -> Option<DeadLetter> {
@@ -307,56 +344,6 @@ impl Pipeline {
         entry.state = State::Dead;
         self.counts.dead += 1;
         self.advance(now);
-    }
-
-    /// The commit that is due at `now`, if one is and none is under way. Dead letters written so far must be on disk
-    /// before it is written.
-    pub fn poll_commit(&mut self, now: Instant) -> Option<Commit> {
-        let records = self.watermark.records - self.committed.records;
-        let bytes = self.watermark.position - self.committed.position;
-        let is_full = records >= self.options.batch_events_max || bytes >= self.options.batch_bytes_max;
-        let is_old = self.poll_timeout().is_some_and(|due| now >= due);
-        if is_full || is_old { self.take_commit() } else { None }
-    }
-
-    /// The commit of all that the watermark has passed, due or not: for the end of a run.
-    pub fn take_commit(&mut self) -> Option<Commit> {
-        if self.committing || self.watermark.position == self.committed.position {
-            return None;
-        }
-        self.committing = true;
-        self.ahead_since = None;
-        // Whatever is pending was sent after the least of these, and what is not sent yet will be.
-        let sent = self.ring.iter().filter_map(|entry| entry.read_from).min();
-        let unsent = self.read_from(self.next_to_send);
-        Some(Commit {
-            position: self.watermark.position,
-            lines: self.watermark.lines,
-            read_from: sent.map_or(unsent, |sent| sent.min(unsent)),
-            fingerprint: self.watermark.fingerprint,
-            records: self.watermark.records - self.committed.records,
-        })
-    }
-
-    /// The commit of where the pipeline stands before anything is sent: from then on a missing checkpoint is a lost one.
-    pub fn start_commit(&self) -> Commit {
-        let Start { position, lines, read_from, fingerprint } = self.start;
-        Commit { position, lines, read_from, fingerprint, records: 0 }
-    }
-
-    /// The commit is durable.
-    pub fn handle_committed(&mut self, commit: &Commit) {
-        assert!(commit.position <= self.watermark.position, "nothing is committed past the watermark");
-        self.committing = false;
-        self.committed.position = commit.position;
-        self.committed.records += commit.records;
-        self.counts.batches += 1;
-    }
-
-    /// When [`poll_commit`](Self::poll_commit) wants to be asked again, if nothing happens before.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let since = self.ahead_since.filter(|_| !self.committing)?;
-        Some(since + self.options.batch_age_max)
     }
 
     /// The watermark: the offset at which the next run starts.
@@ -395,7 +382,7 @@ impl Pipeline {
                 seq_max = seq_max.max(seq);
             }
         }
-        counts.pending = counts.read - counts.stored - counts.duplicate - counts.dead - counts.skipped;
+        counts.pending = counts.read - counts.settled();
         counts
     }
 
@@ -406,7 +393,7 @@ impl Pipeline {
 
     /// The sequence after which the stream can hold the event with this tag, if it is sent now. What an earlier run may
     /// have sent can be anywhere after that run's own mark; anything else is stored after all that is acked by now.
-    fn read_from(&self, tag: u64) -> u64 {
+    pub(super) fn read_from(&self, tag: u64) -> u64 {
         if tag < self.replay_end { self.start.read_from } else { self.counts.last_seq.max(self.start.read_from) }
     }
 
@@ -414,23 +401,23 @@ impl Pipeline {
         if !self.options.dead_letters {
             return self.stop_at(tag, reason);
         }
-        if let Some(letter) = self.letter(tag, reason) {
+        if let Some(letter) = self.letter(tag, reason, State::Doomed) {
             self.letters.push_back(letter);
         }
     }
 
     fn stop_at(&mut self, tag: u64, reason: Reason) {
-        let letter = self.letter(tag, reason);
+        let letter = self.letter(tag, reason, State::Stopping);
         if self.stop.as_ref().is_none_or(|stop| tag < stop.tag) {
             self.stop = letter.map(Box::new);
         }
     }
 
     /// Takes an event out of what is sent, and tells all that is known of it.
-    fn letter(&mut self, tag: u64, reason: Reason) -> Option<DeadLetter> {
+    fn letter(&mut self, tag: u64, reason: Reason, state: State) -> Option<DeadLetter> {
         let entry = self.ring.entry_mut(tag)?;
         let attempts = u32::from(entry.state == State::Sent);
-        entry.state = State::Doomed;
+        entry.state = state;
         let (mut subject, mut id, mut unsent) = (None, None, None);
         let (payload, whole) = match &entry.line {
             Line::Record(record) => {
@@ -443,12 +430,13 @@ impl Pipeline {
                 (record.line.clone(), None)
             }
             Line::Oversize(line) => (line.head.clone(), Some(Whole { len: line.len, sha256: line.sha256 })),
+            Line::Gap(_) => return None,
         };
         let (position, number) = (entry.line.position(), entry.line.number());
         Some(DeadLetter { tag, position, number, subject, id, reason, attempts, payload, whole, unsent })
     }
 
-    fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant) {
         while let Some(entry) = self.ring.pop_settled() {
             if let State::Stored(seq) = entry.state {
                 self.counts.inversions += u64::from(seq < self.seq_max);
@@ -457,16 +445,16 @@ impl Pipeline {
             if let Some(fingerprint) = &mut self.watermark.fingerprint {
                 entry.line.mark(fingerprint);
             }
+            if let Line::Gap(gap) = &entry.line {
+                self.gap_bytes -= gap.end - gap.position;
+            }
             self.watermark.position = entry.line.end();
             self.watermark.lines = entry.line.number();
-            self.watermark.records += 1;
+            self.watermark.records += entry.line.lines();
             self.ahead_since.get_or_insert(now);
+            if let Some(passed) = &mut self.passed {
+                passed.push_back(Passed::of(&entry));
+            }
         }
-    }
-}
-
-impl Watermark {
-    const fn at(start: &Start, records: u64) -> Self {
-        Self { position: start.position, lines: start.lines, records, fingerprint: start.fingerprint }
     }
 }

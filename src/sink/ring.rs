@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, LineHash};
 use super::record::{Oversize, Record};
 
 /// The entries, oldest first. The tag of an entry is its ordinal among all records of the run.
@@ -21,12 +21,29 @@ pub(super) struct Entry {
     /// Where it was sent: the sequence after which the stream can hold it.
     pub(super) read_from: Option<u64>,
     pub(super) payload_len: usize,
+    /// The stream held it already.
+    pub(super) duplicate: bool,
+    /// And it could not be compared with what the stream holds.
+    pub(super) unverified: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Line {
     Record(Record),
     Oversize(Box<Oversize>),
+    Gap(Missed),
+}
+
+/// Lines that are not kept, only counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    pub(super) position: u64,
+    pub(super) end: u64,
+    /// The number of the last line.
+    pub(super) number: u64,
+    pub(super) lines: u64,
+    /// The lines that are events.
+    pub(super) events: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,20 +52,36 @@ pub(super) enum State {
     Unsent,
     /// With the publisher, or given up by it without an answer.
     Sent,
-    /// It will never be stored, and its dead letter is not written yet, or there is nowhere to write one.
+    /// It will never be stored, and its dead letter is not written yet.
     Doomed,
+    /// It will never be stored, and there is nowhere to write a dead letter.
+    Stopping,
+    /// It will not be sent, and no gap record tells of it yet.
+    Missing,
+    /// The gap record that tells of it is about to be written.
+    Noted,
     /// A blank line.
     Skipped,
     /// The stream holds it at this sequence.
     Stored(u64),
+    /// It is where it should be, and that place counts nothing.
+    Taken,
     /// Its dead letter is written.
     Dead,
+    /// Its gap record is written.
+    Missed,
+}
+
+impl Entry {
+    pub(super) fn new(line: Line, state: State) -> Self {
+        Self { line, state, read_from: None, payload_len: 0, duplicate: false, unverified: false }
+    }
 }
 
 impl State {
     /// Whether the watermark may pass.
     pub(super) const fn is_settled(self) -> bool {
-        matches!(self, Self::Skipped | Self::Stored(_) | Self::Dead)
+        matches!(self, Self::Skipped | Self::Stored(_) | Self::Taken | Self::Dead | Self::Missed)
     }
 }
 
@@ -57,6 +90,7 @@ impl Line {
         match self {
             Self::Record(record) => record.position,
             Self::Oversize(line) => line.position,
+            Self::Gap(gap) => gap.position,
         }
     }
 
@@ -64,6 +98,7 @@ impl Line {
         match self {
             Self::Record(record) => record.end,
             Self::Oversize(line) => line.end,
+            Self::Gap(gap) => gap.end,
         }
     }
 
@@ -71,17 +106,59 @@ impl Line {
         match self {
             Self::Record(record) => record.number,
             Self::Oversize(line) => line.number,
+            Self::Gap(gap) => gap.number,
         }
     }
 
-    /// Adds the line to the fingerprint of its input.
+    /// The line as one sees it who begins to read at `position`, which is in it or where it begins.
+    pub(super) fn from(&self, position: u64) -> Self {
+        let mut line = self.clone();
+        match &mut line {
+            Self::Record(record) => {
+                let before = usize::try_from(position - record.position).unwrap_or(usize::MAX);
+                record.line = record.line.slice(before.min(record.line.len())..);
+                record.position = position;
+            }
+            Self::Oversize(line) => line.position = position,
+            Self::Gap(gap) => gap.position = position,
+        }
+        line
+    }
+
+    /// How many lines it is.
+    pub(super) const fn lines(&self) -> u64 {
+        match self {
+            Self::Record(_) | Self::Oversize(_) => 1,
+            Self::Gap(gap) => gap.lines,
+        }
+    }
+
+    /// How many of them are events, blank ones of a gap aside.
+    pub(super) const fn events(&self) -> u64 {
+        match self {
+            Self::Record(_) | Self::Oversize(_) => 1,
+            Self::Gap(gap) => gap.events,
+        }
+    }
+
+    /// Adds the line to the fingerprint of its input. What is in a gap is known no more.
     pub(super) fn mark(&self, fingerprint: &mut Fingerprint) {
+        if let Some((hash, line_feed)) = self.hash() {
+            fingerprint.mark(hash, line_feed);
+        }
+    }
+
+    /// What it adds to the fingerprint of its input, and whether it has a line feed.
+    pub(super) fn hash(&self) -> Option<(u64, bool)> {
         match self {
             Self::Record(record) => {
                 let line_feed = record.end - record.position > record.line.len() as u64;
-                fingerprint.line(&record.line, line_feed);
+                let mut hash = LineHash::default();
+                hash.update(&record.line);
+                Some((hash.finish(), line_feed))
             }
-            Self::Oversize(line) => fingerprint.mark(line.mark, line.end - line.position > line.len),
+            Self::Oversize(line) => Some((line.mark, line.end - line.position > line.len)),
+            Self::Gap(_) => None,
         }
     }
 }
@@ -120,6 +197,18 @@ impl Ring {
     pub(super) fn entry_mut(&mut self, tag: u64) -> Option<&mut Entry> {
         let index = self.index(tag)?;
         self.entries.get_mut(index)
+    }
+
+    pub(super) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    pub(super) fn back_mut(&mut self) -> Option<&mut Entry> {
+        self.entries.back_mut()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {

@@ -1,0 +1,102 @@
+//! The commits of a pipeline: when its watermark has gone far enough to be written down, and what is written.
+
+use super::fingerprint::Fingerprint;
+use super::pipeline::{Pipeline, Start};
+use crate::time::Instant;
+
+/// The end of the last record before which nothing is pending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watermark {
+    pub(super) position: u64,
+    pub(super) lines: u64,
+    pub(super) records: u64,
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// What a checkpoint is to hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Commit {
+    /// The offset at which the next run starts.
+    pub position: u64,
+    /// How many lines are before it.
+    pub lines: u64,
+    /// The sequence after which the stream can hold events from there on.
+    pub read_from: u64,
+    /// The fingerprint of the bytes before the position, where one is kept.
+    pub fingerprint: Option<Fingerprint>,
+    /// Records since the last commit.
+    pub records: u64,
+}
+
+impl Pipeline {
+    /// The commit that is due at `now`, if one is and none is under way. Dead letters written so far must be on disk
+    /// before it is written.
+    pub fn poll_commit(&mut self, now: Instant) -> Option<Commit> {
+        if self.is_commit_due(now) { self.take_commit() } else { None }
+    }
+
+    /// Whether a commit is due at `now`.
+    pub(super) fn is_commit_due(&self, now: Instant) -> bool {
+        let records = self.watermark.records - self.committed.records;
+        let bytes = self.watermark.position - self.committed.position;
+        let is_full = records >= self.options.batch_events_max || bytes >= self.options.batch_bytes_max;
+        is_full || self.poll_timeout().is_some_and(|due| now >= due)
+    }
+
+    /// The commit of all that the watermark has passed, due or not: for the end of a run.
+    pub fn take_commit(&mut self) -> Option<Commit> {
+        if self.committing || !self.has_moved() {
+            return None;
+        }
+        self.committing = true;
+        self.ahead_since = None;
+        Some(self.standing_commit())
+    }
+
+    /// Whether the watermark has moved since the last commit.
+    pub(super) const fn has_moved(&self) -> bool {
+        self.watermark.position != self.committed.position
+    }
+
+    /// The commit of where the watermark stands.
+    pub(super) fn standing_commit(&self) -> Commit {
+        // Whatever is pending was sent after the least of these, and what is not sent yet will be.
+        let sent = self.ring.iter().filter_map(|entry| entry.read_from).min();
+        let unsent = self.read_from(self.next_to_send);
+        Commit {
+            position: self.watermark.position,
+            lines: self.watermark.lines,
+            read_from: sent.map_or(unsent, |sent| sent.min(unsent)),
+            fingerprint: self.watermark.fingerprint,
+            records: self.watermark.records - self.committed.records,
+        }
+    }
+
+    /// The commit of where the pipeline stands before anything is sent: from then on a missing checkpoint is a lost one.
+    pub fn start_commit(&self) -> Commit {
+        let Start { position, lines, read_from, fingerprint } = self.start;
+        Commit { position, lines, read_from, fingerprint, records: 0 }
+    }
+
+    /// The commit is durable.
+    pub fn handle_committed(&mut self, commit: &Commit) {
+        assert!(commit.position <= self.watermark.position, "nothing is committed past the watermark");
+        self.committing = false;
+        self.committed.position = commit.position;
+        self.committed.records += commit.records;
+        self.counts.batches += 1;
+    }
+
+    /// When [`poll_commit`](Self::poll_commit) wants to be asked again, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let since = self.ahead_since.filter(|_| !self.committing)?;
+        Some(since + self.options.batch_age_max)
+    }
+}
+
+impl Watermark {
+    pub(super) const fn at(start: &Start, records: u64) -> Self {
+        Self { position: start.position, lines: start.lines, records, fingerprint: start.fingerprint }
+    }
+}
