@@ -10,6 +10,12 @@ const PER_OCTAVE: usize = 1 << PRECISION;
 const BITS_MAX: u32 = 40;
 const BUCKETS: usize = (BITS_MAX - PRECISION + 1) as usize * PER_OCTAVE;
 
+/// Bounds of [`Histogram::within`], microseconds: those of `deltaforge_sink_latency_seconds`.
+const BOUNDS: [u64; 13] = [
+    1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+    30_000_000,
+];
+
 /// Counts times in microseconds. Recording takes no memory and a few nanoseconds.
 ///
 /// ```
@@ -24,6 +30,8 @@ const BUCKETS: usize = (BITS_MAX - PRECISION + 1) as usize * PER_OCTAVE;
 #[derive(Clone, Debug)]
 pub struct Histogram {
     buckets: Box<[u64]>,
+    /// Times that exceed so many of the bounds.
+    beyond: [u64; BOUNDS.len() + 1],
     count: u64,
     sum: Duration,
     max: u64,
@@ -32,13 +40,16 @@ pub struct Histogram {
 impl Histogram {
     /// A histogram of nothing.
     pub fn new() -> Self {
-        Self { buckets: alloc::vec![0; BUCKETS].into(), count: 0, sum: Duration::ZERO, max: 0 }
+        let beyond = [0; BOUNDS.len() + 1];
+        Self { buckets: alloc::vec![0; BUCKETS].into(), beyond, count: 0, sum: Duration::ZERO, max: 0 }
     }
 
     /// Counts one time.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket(micros)] += 1;
+        // Most times exceed few of them.
+        self.beyond[BOUNDS.iter().take_while(|&&bound| bound < micros).count()] += 1;
         self.count += 1;
         self.sum = self.sum.saturating_add(time);
         self.max = self.max.max(micros);
@@ -52,6 +63,16 @@ impl Histogram {
     /// All times together.
     pub const fn sum(&self) -> Duration {
         self.sum
+    }
+
+    /// For 13 bounds from 1 ms to 30 s, how many times did not exceed them: exact, whole microseconds. The bounds are those
+    /// of the metric `deltaforge_sink_latency_seconds`.
+    pub fn within(&self) -> [(Duration, u64); 13] {
+        let mut within = 0;
+        core::array::from_fn(|index| {
+            within += self.beyond[index];
+            (Duration::from_micros(BOUNDS[index]), within)
+        })
     }
 
     /// The longest time; `None` before the first.
@@ -122,6 +143,19 @@ mod tests {
     fn nothing_has_no_quantile() {
         assert_eq!(Histogram::new().quantile(0.5), None);
         assert_eq!(Histogram::new().max(), None);
+    }
+
+    #[test]
+    fn a_time_is_within_the_bound_that_it_meets() {
+        let mut histogram = Histogram::new();
+        let times = [0, 1_000, 1_001, 5_000, 99_999, 30_000_000, 30_000_001, u64::MAX];
+        times.iter().for_each(|&micros| histogram.record(Duration::from_micros(micros)));
+        let within = histogram.within();
+        assert_eq!(within.map(|(_, count)| count), [2, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 6]);
+        for (bound, count) in within {
+            let exact = times.iter().filter(|&&micros| u128::from(micros) <= bound.as_micros()).count();
+            assert_eq!(count, exact as u64, "{bound:?}");
+        }
     }
 
     proptest! {

@@ -19,6 +19,7 @@ use super::places::Places;
 use super::progress::{Now, Progress};
 use super::receipt::Receipt;
 use super::signals::Signals;
+use super::status::{Board, State, Times};
 use super::store::Store;
 use super::stream_sink::the_sink;
 use super::verdict;
@@ -40,6 +41,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) outcomes: Vec<(u64, Outcome)>,
     pub(crate) signals: Signals,
     pub(crate) obstacles: Obstacles,
+    pub(crate) board: Board,
     pub(crate) progress: Progress,
     pub(crate) input_len: Option<u64>,
     pub(crate) stopping: Option<Stopping>,
@@ -47,6 +49,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) look_at: tokio::time::Instant,
     /// Whether it was told that a duplicate could not be verified.
     pub(crate) warned: bool,
+    /// How long reading was held up by a full window.
+    pub(crate) backpressure: Duration,
 }
 
 /// A run that reads and sends no more, and waits for what is in flight.
@@ -110,7 +114,12 @@ impl Feed<'_> {
             }
             match held {
                 Held::No => tokio::task::yield_now().await,
-                held => self.wait(source, held, &mut end).await?,
+                held => {
+                    let is_full = held == Held::Window || !self.pipeline.has_room();
+                    let began = is_full.then(std::time::Instant::now);
+                    self.wait(source, held, &mut end).await?;
+                    self.backpressure += began.map_or(Duration::ZERO, |began| began.elapsed());
+                }
             }
         }
     }
@@ -335,6 +344,7 @@ impl Feed<'_> {
     fn look(&mut self, receipt: &mut Receipt) {
         self.look_at = tokio::time::Instant::now() + LOOK;
         self.obstacles.look();
+        self.show();
         if self.progress.due().is_some() {
             self.account(receipt);
             let now = Now {
@@ -343,6 +353,28 @@ impl Feed<'_> {
                 input_len: self.input_len,
             };
             self.progress.draw(receipt, self.pipeline.latency(), now);
+        }
+    }
+
+    /// Shows how the run goes.
+    fn show(&self) {
+        let counts = self.pipeline.counts();
+        let mut status = self.board.lock();
+        status.state = if self.is_stopping() { State::Stopping } else { State::Running };
+        status.saw(std::time::Instant::now(), counts, self.pipeline.position(), self.pipeline.committed_position());
+        status.backpressure = self.backpressure;
+        // While a commit is under way the file is away with it.
+        if let Some(store) = &self.store {
+            status.input.len = store.place.len();
+        }
+        status.stage = Times::from(self.pipeline.latency());
+        let is_moving = status.stuck(status.looked) < Duration::from_secs(1);
+        let (latency, position) = (status.stage.clone(), self.pipeline.position());
+        let sink = &mut status.sinks[0];
+        (sink.counts, sink.latency, sink.position) = (counts, latency, position);
+        self.obstacles.show(sink);
+        if is_moving && sink.up && sink.verified {
+            sink.obstacle = None;
         }
     }
 

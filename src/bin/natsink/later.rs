@@ -9,9 +9,6 @@ use super::exit::{Code, Failure};
 pub(crate) fn refuse(plan: &Plan) -> Result<(), Failure> {
     let refuse =
         |what: &str| Err(Failure::new(Code::Config, "not_in_this_version", format!("{what} is not in this version")));
-    if plan.http.is_some() {
-        return refuse("an HTTP status page");
-    }
     if let Input::File { follow: true, .. } = plan.source.input {
         return refuse("following a file");
     }

@@ -6,11 +6,12 @@ use natsink::config::Plan;
 use natsink::jetstream::StreamInfo;
 use natsink::sink::{Pipeline, Start};
 use natsink::{Client, Publisher};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::exit::{Code, Failure, Finish};
 use super::feed::{Feed, Flow};
 use super::fresh_start;
+use super::http;
 use super::log;
 use super::obstacles::Obstacles;
 use super::opening;
@@ -18,6 +19,7 @@ use super::places::{Place, Places};
 use super::progress::Progress;
 use super::receipt::Receipt;
 use super::signals::Signals;
+use super::status::Board;
 use super::store::Store;
 use super::stream_sink::the_sink;
 use super::verdict;
@@ -49,6 +51,10 @@ pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure>
 
 async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> {
     let mut signals = Signals::listen()?;
+    let board = Board::new(plan);
+    if let Some(addr) = plan.http {
+        http::serve(addr, board.clone())?;
+    }
     receipt.stream = Some(the_sink(plan).stream.to_owned());
     // What can be wrong without a server is found before one is looked for.
     opening::check_secrets(the_sink(plan).nats)?;
@@ -56,7 +62,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let mut places = Places::new(plan, saved.as_ref());
     // To open a named pipe is to wait for its writer, which a signal may end.
-    let (place, start) = match first(&mut places, &mut signals).await? {
+    let (place, start) = match first(&mut places, &mut signals, &board).await? {
         Look::Found(first) => first,
         Look::Stopped(signal) => return stopped(signal, saved.is_some()),
     };
@@ -69,7 +75,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         .publisher(opening::publisher_options(plan, the_sink(plan), saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
     let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
-    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles).await? {
+    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles, &board).await? {
         Look::Found(stream) => stream,
         Look::Stopped(signal) => return stopped(signal, saved.is_some()),
     };
@@ -105,11 +111,13 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         outcomes: Vec::with_capacity(plan.in_flight.events_max.min(65_536)),
         signals,
         obstacles,
+        board,
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
         look_at: tokio::time::Instant::now(),
         warned: false,
+        backpressure: Duration::ZERO,
     };
     let result = feed_all(&mut feed, start, places, receipt).await;
     feed.account(receipt);
@@ -143,10 +151,16 @@ async fn feed_all(
 }
 
 /// What is read first.
-async fn first(places: &mut Places, signals: &mut Signals) -> Result<Look<(Place, Start)>, Failure> {
-    tokio::select! {
-        signal = signals.next() => Ok(Look::Stopped(signal)),
-        first = places.next() => Ok(Look::Found(first?.expect("there is always something to read first"))),
+async fn first(places: &mut Places, signals: &mut Signals, board: &Board) -> Result<Look<(Place, Start)>, Failure> {
+    let mut first = std::pin::pin!(places.next());
+    loop {
+        tokio::select! {
+            signal = signals.next() => return Ok(Look::Stopped(signal)),
+            first = &mut first => {
+                return Ok(Look::Found(first?.expect("there is always something to read first")));
+            }
+            () = sleep(LOOK) => board.turned(),
+        }
     }
 }
 
@@ -161,6 +175,7 @@ async fn verified(
     publisher: &Publisher,
     signals: &mut Signals,
     obstacles: &mut Obstacles,
+    board: &Board,
 ) -> Result<Look<StreamInfo>, Failure> {
     let began = Instant::now();
     loop {
@@ -175,7 +190,11 @@ async fn verified(
                     Err(error) => Err(verdict::of_publisher(&error, the_sink(plan))),
                 };
             }
-            () = sleep_until(look) => obstacles.look(),
+            () = sleep_until(look) => {
+                obstacles.look();
+                board.turned();
+                obstacles.show(&mut board.lock().sinks[0]);
+            }
         }
         if the_sink(plan).nats.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
             let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
