@@ -21,6 +21,9 @@ pub(crate) enum Command {
     /// Publish events to a stream until the input ends
     #[command(after_help = EXAMPLE)]
     Run(Box<RunArgs>),
+    /// Look for what a run with the same arguments would trip over, and say what mends it
+    #[command(after_help = CHECK_EXAMPLE)]
+    Check(Box<CheckArgs>),
     /// Print the version
     Version,
 }
@@ -34,6 +37,25 @@ Example: natsink run --url nats://127.0.0.1:4222 --stream ORDERS --subject order
 
 A flag overrides the context, and that the configuration file. $NATS_URL, $NATS_USER and $NATS_PASSWORD are used where \
 none of them says, $NATS_CONTEXT where nothing else names a server.";
+
+const CHECK_EXAMPLE: &str = "\
+Example: natsink check -c orders.yaml
+
+Takes all the arguments of run, sends nothing, changes nothing. The exit code is that of the first error, which a run would \
+end with; 0 when there are only warnings. --quiet leaves out what is as it should be.";
+
+/// The arguments of `natsink check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Look at configuration and files alone, and dial nobody
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print the findings as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
 
 /// The arguments of `natsink run`.
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The command `natsink`: from words to a plan, from a plan to a run, from its outcome to an exit code.
 
 mod args;
+mod check;
 mod exit;
 mod feed;
 mod fresh_start;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Run(args) => run_with_receipt(&args).into(),
+        Command::Check(args) => check::check(&args).into(),
     }
 }
 

@@ -83,6 +83,13 @@ fn of_stream(problem: &StreamProblem, sink: StreamSink<'_>) -> Failure {
             let help = "if that is meant, start over with --from-start";
             (Code::Fenced, "other_stream", help.into())
         }
+        StreamProblem::NoAck => (Code::Config, "stream_unusable", format!("let it: nats stream edit {name} --ack")),
+        StreamProblem::Sealed => {
+            (Code::Config, "stream_unusable", "what is sealed stays so; name another stream with --stream".into())
+        }
+        StreamProblem::Mirror => {
+            (Code::Config, "stream_unusable", "name the stream that it mirrors with --stream, or another".into())
+        }
         _ => (Code::Config, "stream_unusable", format!("see nats stream info {name}")),
     };
     Failure::new(code, kind, problem.to_string()).with_help(help)

@@ -1,0 +1,131 @@
+//! The files of a run, looked at: the input can be read, and what is written can be. Nothing of it is changed.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use natsink::config::{Input, Plan, Target};
+use natsink::io::{self as files, Checkpoint, CheckpointError, DeadLetterError};
+
+use super::super::exit::{Code, Failure};
+use super::super::verdict;
+use super::report::Report;
+
+/// Looks at all files of `plan`; gives the checkpoint that a run would go on from.
+pub(super) fn check(plan: &Plan, report: &mut Report) -> Option<Checkpoint> {
+    let saved = match checkpoint(plan) {
+        Ok(None) => None,
+        Ok(Some((message, saved))) => {
+            report.ok("checkpoint", message);
+            saved
+        }
+        Err(failure) => {
+            report.error("checkpoint", &failure);
+            None
+        }
+    };
+    input(plan, saved.as_ref(), report);
+    if let Some(path) = &plan.dead_letter {
+        match writable(path) {
+            Ok(()) => report.ok("dead letters", format!("{} can be written", path.display())),
+            Err(error) => {
+                let error = DeadLetterError { action: "open", path: path.clone(), error };
+                report.error("dead letters", &verdict::of_dead_letter(&error));
+            }
+        }
+    }
+    let lines = plan.sinks.iter().filter_map(|sink| match &sink.to {
+        Target::File { path } => Some((super::about(&sink.id, "file"), path)),
+        _ => None,
+    });
+    let receipt = plan.receipt.iter().map(|path| ("receipt".to_owned(), path));
+    for (about, path) in lines.chain(receipt) {
+        match writable(path) {
+            Ok(()) => report.ok(about, format!("{} can be written", path.display())),
+            Err(error) => {
+                let message = format!("cannot write {}: {error}", path.display());
+                report.error(about, &Failure::new(Code::Io, "output", message));
+            }
+        }
+    }
+    saved
+}
+
+type Saved = (String, Option<Checkpoint>);
+
+/// The checkpoint: readable, whole, this pipeline's, in a folder where a new one can be written.
+fn checkpoint(plan: &Plan) -> Result<Option<Saved>, Failure> {
+    let Some(path) = &plan.checkpoint else { return Ok(None) };
+    let found = files::CheckpointFile::read(path).map_err(|error| verdict::of_checkpoint(&error))?;
+    let name = path.display();
+    writable(&beside(path))
+        .map_err(|error| verdict::of_checkpoint(&CheckpointError::Io { action: "write", path: path.clone(), error }))?;
+    let Some(found) = found else { return Ok(Some((format!("{name} is not there yet: a first run"), None))) };
+    if found.pipeline != plan.pipeline {
+        let (found, wanted) = (found.pipeline, plan.pipeline.clone());
+        return Err(verdict::of_checkpoint(&CheckpointError::OtherPipeline { path: path.clone(), found, wanted }));
+    }
+    let place = format!("{name} holds byte {}, line {}", found.input.position, found.input.lines);
+    match plan.from_start {
+        true => Ok(Some((format!("{place}, which --from-start leaves aside"), None))),
+        false => Ok(Some((place, Some(found)))),
+    }
+}
+
+fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) {
+    let saved = saved.map(|saved| &saved.input);
+    match &plan.source.input {
+        Input::Stdin { input_id } => match (saved, input_id) {
+            (Some(saved), Some(name)) => match saved.check_pipe(name) {
+                Ok(()) => report.ok("input", format!("standard input, called {name}")),
+                Err(error) => report.error("input", &verdict::of_checkpoint(&error)),
+            },
+            _ => report.ok("input", "standard input"),
+        },
+        // To open a pipe is to wait for its writer.
+        Input::File { path, .. } if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+            let message = format!("{} can be read once only, and is not opened for a check", path.display());
+            let fix = "with a checkpoint, pipe it into standard input, with --input-id NAME".to_owned();
+            report.warning("input", message, plan.checkpoint.is_some().then_some(fix));
+        }
+        Input::File { path, follow } => {
+            if let Some(Err(error)) = saved.map(|saved| saved.check_file(path)) {
+                return report.error("input", &verdict::of_checkpoint(&error));
+            }
+            match files::plan(path, saved) {
+                Ok(segments) => {
+                    let from = segments.first().map_or(0, |segment| segment.position);
+                    report.ok("input", format!("{} can be read, from byte {from} on", path.display()));
+                }
+                Err(error)
+                    if *follow && fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) =>
+                {
+                    report.warning("input", error.to_string(), None);
+                }
+                Err(error) => report.error("input", &verdict::of_source(&error)),
+            }
+        }
+    }
+}
+
+/// Whether the file can be appended to, or made where it is not there. A new one is not made: another name beside it is
+/// tried, and taken away again.
+fn writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        // A pipe or a device: to open it is to wait for its reader.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let tried = beside(path);
+            OpenOptions::new().write(true).create_new(true).open(&tried)?;
+            fs::remove_file(&tried)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A name in the same folder that nobody else uses.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".natsink-check-{}", std::process::id()))
+}

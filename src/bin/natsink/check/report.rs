@@ -1,0 +1,158 @@
+//! The findings of a check, for people and for machines.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::super::exit::{Code, Failure};
+use super::super::log::Escaped;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// As it should be.
+    Ok,
+    /// A run would go, and a person should look at this.
+    Warning,
+    /// A run would end here.
+    Error,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    level: Level,
+    about: String,
+    message: String,
+    /// The command, the line or the words that mend it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+    /// One word for machines, as in a run's receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+/// What was found, in the order in which a run would come upon it.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    findings: Vec<Finding>,
+    code: Option<Code>,
+}
+
+impl Report {
+    pub(super) fn ok(&mut self, about: impl Into<String>, message: impl Into<String>) {
+        let (about, message) = (about.into(), message.into());
+        self.findings.push(Finding { level: Level::Ok, about, message, fix: None, kind: None });
+    }
+
+    pub(super) fn warning(&mut self, about: impl Into<String>, message: impl Into<String>, fix: Option<String>) {
+        let (about, message) = (about.into(), message.into());
+        self.findings.push(Finding { level: Level::Warning, about, message, fix, kind: None });
+    }
+
+    /// What a run would fail with.
+    pub(super) fn error(&mut self, about: impl Into<String>, failure: &Failure) {
+        self.code.get_or_insert(failure.code);
+        self.findings.push(Finding {
+            level: Level::Error,
+            about: about.into(),
+            message: failure.message.clone(),
+            fix: failure.help.clone(),
+            kind: Some(failure.kind),
+        });
+    }
+
+    /// The exit code: that of the first error.
+    pub(super) fn code(&self) -> Code {
+        self.code.unwrap_or(Code::Done)
+    }
+
+    /// Prints all of it on stdout; `quiet` leaves out what is as it should be. A reader that has gone away is no failure.
+    pub(super) fn print(&self, json: bool, quiet: bool) {
+        let text = if json { self.json(quiet) } else { self.text(quiet) };
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    fn shown(&self, quiet: bool) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| !(quiet && finding.level == Level::Ok))
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
+    fn text(&self, quiet: bool) -> String {
+        let mut text = String::new();
+        for finding in self.shown(quiet) {
+            let level = match finding.level {
+                Level::Ok => "ok",
+                Level::Warning => "warning",
+                Level::Error => "error",
+            };
+            text += &format!("{level:8} {}: {}\n", Escaped(&finding.about), Escaped(&finding.message));
+            if let Some(fix) = &finding.fix {
+                text += &format!("         fix: {}\n", Escaped(fix));
+            }
+        }
+        let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
+        if !(quiet && errors + warnings == 0) {
+            text += &format!("errors: {errors}, warnings: {warnings}\n");
+        }
+        text
+    }
+
+    fn json(&self, quiet: bool) -> String {
+        let shown: Vec<_> = self.shown(quiet).collect();
+        let object = serde_json::json!({
+            "exit": self.code().number(),
+            "errors": self.count(Level::Error),
+            "warnings": self.count(Level::Warning),
+            "findings": shown,
+        });
+        format!("{object}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::default();
+        report.ok("a", "fine");
+        report.warning("b", "weak\u{1b}[2J", Some("do x".into()));
+        report.error("c", &Failure::new(Code::Permission, "auth", "refused").with_help("do y"));
+        report.error("d", &Failure::new(Code::Config, "configuration", "wrong"));
+        report
+    }
+
+    #[test]
+    fn people_read_one_line_a_finding_and_what_mends_it() {
+        let text = "ok       a: fine\nwarning  b: weak\\u{1b}[2J\n         fix: do x\nerror    c: refused\n         fix: do y\n\
+                    error    d: wrong\nerrors: 2, warnings: 1\n";
+        assert_eq!(report().text(false), text);
+        assert_eq!(report().text(true), text.replacen("ok       a: fine\n", "", 1));
+        let mut good = Report::default();
+        good.ok("a", "fine");
+        assert_eq!(
+            (good.text(false).as_str(), good.text(true).as_str()),
+            ("ok       a: fine\nerrors: 0, warnings: 0\n", "")
+        );
+    }
+
+    #[test]
+    fn machines_read_one_object_and_the_first_error_is_the_exit() {
+        let found: serde_json::Value = serde_json::from_str(&report().json(false)).expect("JSON");
+        let expected = serde_json::json!({
+            "exit": 77, "errors": 2, "warnings": 1,
+            "findings": [
+                { "level": "ok", "about": "a", "message": "fine" },
+                { "level": "warning", "about": "b", "message": "weak\u{1b}[2J", "fix": "do x" },
+                { "level": "error", "about": "c", "message": "refused", "fix": "do y", "kind": "auth" },
+                { "level": "error", "about": "d", "message": "wrong", "kind": "configuration" },
+            ],
+        });
+        assert_eq!(found, expected);
+        assert_eq!(Report::default().code(), Code::Done);
+    }
+}
