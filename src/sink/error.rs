@@ -51,6 +51,17 @@ pub enum EventError {
         /// What it must be.
         expected: &'static str,
     },
+    /// Nothing tells it from every other event: it has no whole source position, no position in an input and no `event_id`.
+    NoIdentity,
+    /// A member is not what it must be.
+    Member {
+        /// The path of the member.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// It cannot be put into its envelope.
+    Envelope(ValueError),
     /// A header of the event cannot be sent.
     Header(HeaderError),
     /// The event asks for a header that steers the server.
@@ -104,6 +115,11 @@ pub enum ValueError {
         /// The path of the value.
         path: String,
     },
+    /// It is no moment: a number of milliseconds from 1970 on, within the years 0 to 9999.
+    NotATime {
+        /// The path of the value.
+        path: String,
+    },
 }
 
 impl From<RouteError> for EventError {
@@ -138,7 +154,13 @@ impl fmt::Display for EventError {
             Self::Subject(error) => write!(f, "no subject: {error}"),
             Self::Key(error) => write!(f, "no key: {error}"),
             Self::Id(error) => write!(f, "no id: {error}"),
-            Self::Routing { member, expected } => write!(f, "{member} must be {expected}"),
+            Self::NoIdentity => f.write_str(
+                "no id: the event has no whole source position, and neither a position in an input nor an event_id",
+            ),
+            Self::Envelope(error) => write!(f, "no envelope: {error}"),
+            Self::Routing { member, expected } | Self::Member { member, expected } => {
+                write!(f, "{member} must be {expected}")
+            }
             Self::Header(error) => write!(f, "no headers: {error}"),
             Self::ControlHeader { name } => {
                 write!(f, "the event may not set the header {name:?}: names that begin with Nats- steer the server")
@@ -164,6 +186,9 @@ impl fmt::Display for ValueError {
             Self::Empty { path } => write!(f, "{path} is empty"),
             Self::NotScalar { path } => write!(f, "{path} is an object or an array"),
             Self::Forbidden { path, found } => write!(f, "{path} has {found:?}, which cannot stand there"),
+            Self::NotATime { path } => {
+                write!(f, "{path} is no whole number of milliseconds within the years 0 to 9999")
+            }
             Self::LoneSurrogate { path } => write!(f, "{path} has an escape that stands for half a character"),
         }
     }

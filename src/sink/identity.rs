@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::ValueError;
+use super::error::EventError;
 use super::escape::Escape;
 use super::input::Input;
 use super::render::{Rendering, plain};
@@ -22,7 +22,8 @@ const TAIL_LEN: usize = 33;
 /// What makes an event's id. Every id begins with the pipeline's name and `|`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum IdRule {
-    /// The event's position in its source where it has a whole one, else its position in the input.
+    /// The event's position in its source where it has a whole one, else its position in the input, else, where the
+    /// caller has told of none, its `event_id`.
     Position,
     /// A hash of subject and payload: two equal events become one.
     Content,
@@ -64,6 +65,7 @@ struct Source {
     pos: Slot,
     row: Slot,
     gtid: Slot,
+    event_id: Slot,
 }
 
 // In `{pipeline}|{connector}|{db}.{schema}.{table}|{position}` each field escapes what could end it. The three forms of a
@@ -108,25 +110,21 @@ impl Identity {
         matches!(self.rule, Rule::Content)
     }
 
-    /// Makes the id of the event with these fields at this position of the input. `scratch` is overwritten.
+    /// Makes the id of the event with these fields at this position of the input, if it has one. `scratch` is
+    /// overwritten.
     pub(crate) fn write(
         &self,
         fields: Option<&Fields<'_>>,
-        position: u64,
+        position: Option<u64>,
         scratch: &mut String,
         id: &mut String,
-    ) -> Result<(), ValueError> {
+    ) -> Result<(), EventError> {
         id.clear();
         id.push_str(&self.prefix);
-        match (&self.rule, fields) {
-            (Rule::Position(Some(source)), Some(fields)) => {
-                if !source.write(fields, scratch, id) {
-                    id.truncate(self.prefix.len());
-                    self.write_input_position(position, id);
-                }
-            }
-            (Rule::Template(rendering), fields) => rendering.write(fields, scratch, id)?,
-            (Rule::Position(_) | Rule::Content, _) => self.write_input_position(position, id),
+        match &self.rule {
+            Rule::Position(source) => self.write_position(source.as_ref().zip(fields), position, scratch, id)?,
+            Rule::Template(rendering) => rendering.write(fields, scratch, id).map_err(EventError::Id)?,
+            Rule::Content => {}
         }
         cap(id);
         Ok(())
@@ -146,9 +144,28 @@ impl Identity {
         cap(id);
     }
 
-    fn write_input_position(&self, position: u64, id: &mut String) {
-        id.push_str(&self.input);
-        push_decimal_str(id, position);
+    fn write_position(
+        &self,
+        source: Option<(&Source, &Fields<'_>)>,
+        position: Option<u64>,
+        scratch: &mut String,
+        id: &mut String,
+    ) -> Result<(), EventError> {
+        if source.is_some_and(|(source, fields)| source.write(fields, scratch, id)) {
+            return Ok(());
+        }
+        id.truncate(self.prefix.len());
+        if let Some(position) = position {
+            id.push_str(&self.input);
+            push_decimal_str(id, position);
+            return Ok(());
+        }
+        // One bar more than in the id of an input position, one fewer than in that of a source position.
+        id.push_str("event_id|");
+        match source {
+            Some((source, fields)) if append(fields, source.event_id, &PIPELINE, scratch, id) => Ok(()),
+            _ => Err(EventError::NoIdentity),
+        }
     }
 }
 
@@ -167,6 +184,7 @@ impl Source {
             row: source("row"),
             gtid: source("gtid"),
             op: paths.want(["op"]),
+            event_id: paths.want(["event_id"]),
             transaction: paths.want(["transaction", "id"]),
             total_order: paths.want(["transaction", "total_order"]),
         }

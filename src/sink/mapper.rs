@@ -2,44 +2,27 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 
+use bytes::Bytes;
+
+use super::envelope::Wrapping;
 use super::error::{EventError, RouteError};
-use super::identity::{IdRule, Identity};
+use super::identity::Identity;
 use super::input::Input;
+use super::mapper_options::{MapperError, MapperOptions, check_subject};
 use super::record::{Format, Record};
 use super::render::{Rendering, header, plain};
-use super::routing::{KEY, Routing, RoutingSlots, is_control, read_headers, without_member};
+use super::routing::{KEY, OwnHeaders, Routing, RoutingSlots, without_member};
 use super::scan::{Fields, Paths, Scanner, Slot, Value};
-use super::template::{Template, TemplateKind};
 use crate::jetstream::{Message, Payload};
-use crate::proto::{HeaderBlock, HeaderError, MsgId, Subject};
+use crate::proto::{HeaderBlock, MsgId, Subject};
+
+/// The header that names the form of a payload.
+const CONTENT_TYPE: &str = "content-type";
 
 /// A payload of this many bytes is handed on as a reference to its chunk, a smaller one is copied into the window.
 const SHARED_LEN_MIN: usize = 8 * 1024;
-
-/// How records become messages. Start from [`MapperOptions::new`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct MapperOptions {
-    /// The pipeline's name: what every id begins with.
-    pub pipeline: String,
-    /// What the records are read from.
-    pub input: Input,
-    /// What a line is.
-    pub format: Format,
-    /// The subject, a template of the kind [`TemplateKind::Subject`].
-    pub subject: Template,
-    /// The header `df-key`, a template of the kind [`TemplateKind::Key`]. It is not sent where it is empty.
-    pub key: Option<Template>,
-    /// What makes the ids.
-    pub id: IdRule,
-    /// Headers of every message.
-    pub headers: Vec<(String, String)>,
-    /// Subjects that no event may have: these, and all that begin with one of these and a dot.
-    pub reserved: Vec<String>,
-}
 
 /// Makes messages of records. It keeps its buffers, so that in a steady state it takes no memory.
 ///
@@ -73,22 +56,6 @@ pub struct Mapped<'a> {
     payload: Payload<'a>,
 }
 
-/// Why there can be no such mapper.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum MapperError {
-    /// This template has variables, and lines of any bytes have no values to fill it with.
-    VariablesInLines(String),
-    /// This template was read for another place.
-    TemplateKind(String),
-    /// The subject can be none, or belongs to the server or to an inbox.
-    Subject(RouteError),
-    /// A header cannot be sent.
-    Header(HeaderError),
-    /// This header steers the server.
-    ControlHeader(String),
-}
-
 /// What does not change from record to record.
 #[derive(Debug)]
 struct Rules {
@@ -99,8 +66,11 @@ struct Rules {
     subject_is_literal: bool,
     key: Option<Rendering>,
     event: Option<EventSlots>,
+    wrapping: Wrapping,
+    /// What the envelope is named by, unless the configured headers name it.
+    content_type: Option<&'static str>,
     fixed: Vec<(String, String)>,
-    /// The same, as they are sent.
+    /// The same and the name of the envelope, as they are sent.
     fixed_block: HeaderBlock,
     reserved: Vec<String>,
 }
@@ -128,7 +98,10 @@ struct Made {
     key: String,
     headers: HeaderBlock,
     /// The event without its `routing`.
-    cut: Vec<u8>,
+    cut: String,
+    /// The event in its envelope.
+    wrapped: String,
+    own_headers: OwnHeaders,
     scratch: String,
     lines: Lines,
     body: Body,
@@ -143,6 +116,7 @@ enum Body {
     Line,
     Part(Range<usize>),
     Cut,
+    Wrapped,
 }
 
 /// Which headers are sent.
@@ -153,49 +127,6 @@ enum Lines {
     Made,
 }
 
-impl MapperOptions {
-    /// The defaults: no key, ids by position, no headers, and what the server reserves is reserved.
-    pub fn new(pipeline: impl Into<String>, input: Input, format: Format, subject: Template) -> Self {
-        Self {
-            pipeline: pipeline.into(),
-            input,
-            format,
-            subject,
-            key: None,
-            id: IdRule::Position,
-            headers: Vec::new(),
-            reserved: ["$JS", "$SYS", "_INBOX"].map(String::from).into(),
-        }
-    }
-
-    fn check(&self) -> Result<(), MapperError> {
-        let id = match &self.id {
-            IdRule::Template(template) => Some(template),
-            IdRule::Position | IdRule::Content => None,
-        };
-        let places = [
-            (Some(&self.subject), TemplateKind::Subject),
-            (self.key.as_ref(), TemplateKind::Key),
-            (id, TemplateKind::Id),
-        ];
-        for (template, kind) in places.into_iter().filter_map(|(template, kind)| template.map(|it| (it, kind))) {
-            if template.kind() != kind {
-                return Err(MapperError::TemplateKind(template.as_str().into()));
-            }
-            if self.format == Format::Lines && !template.is_literal() {
-                return Err(MapperError::VariablesInLines(template.as_str().into()));
-            }
-        }
-        if self.subject.is_literal() {
-            check_subject(self.subject.as_str(), &self.reserved).map_err(MapperError::Subject)?;
-        }
-        match self.headers.iter().find(|(name, _)| is_control(name)) {
-            Some((name, _)) => Err(MapperError::ControlHeader(name.clone())),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Mapper {
     /// Compiles the templates and checks the headers.
     ///
@@ -203,14 +134,19 @@ impl Mapper {
     /// What no event could mend, see [`MapperError`].
     pub fn new(options: MapperOptions) -> Result<Self, MapperError> {
         options.check()?;
-        let mut fixed_block = HeaderBlock::new();
-        for (name, value) in &options.headers {
-            fixed_block.push(name, value).map_err(MapperError::Header)?;
-        }
         let mut paths = Paths::new();
         let events = options.format == Format::Event;
         let mut identity = Identity::new(&options.pipeline, &options.id, events, &mut paths);
         identity.set_input(&options.input);
+        let wrapping = Wrapping::new(&options.envelope, &mut paths);
+        let has = |name: &str| options.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let content_type = wrapping.content_type().filter(|_| !has(CONTENT_TYPE));
+        let mut fixed_block = HeaderBlock::new();
+        let named = content_type.map(|content_type| (CONTENT_TYPE, content_type));
+        let fixed = options.headers.iter().map(|(name, value)| (&**name, &**value));
+        for (name, value) in named.into_iter().chain(fixed) {
+            fixed_block.push(name, value).map_err(MapperError::Header)?;
+        }
         let rules = Rules {
             format: options.format,
             identity,
@@ -222,6 +158,8 @@ impl Mapper {
                 source: paths.node(["source"]),
                 routing: RoutingSlots::new(&mut paths),
             }),
+            wrapping,
+            content_type,
             fixed: options.headers,
             fixed_block,
             reserved: options.reserved,
@@ -248,23 +186,40 @@ impl Mapper {
         Ok(self.mapped(record))
     }
 
+    /// As [`map`](Self::map), for a line that is no record. Without a position in its input only a whole source position,
+    /// an `event_id`, its content or a template can make its id.
+    ///
+    /// # Errors
+    /// As for [`map`](Self::map).
+    pub fn map_line<'a>(&'a mut self, line: &'a Bytes, position: Option<u64>) -> Result<Mapped<'a>, EventError> {
+        self.prepare_line(line, position)?;
+        Ok(self.mapped_line(line))
+    }
+
     /// All the work of [`map`](Self::map). Apart from it, so that a borrow of the message need not outlive a failure.
     pub(super) fn prepare(&mut self, record: &Record) -> Result<(), EventError> {
+        self.prepare_line(&record.line, Some(record.position))
+    }
+
+    fn prepare_line(&mut self, line: &Bytes, position: Option<u64>) -> Result<(), EventError> {
         let Self { rules, scanner, after, made } = self;
         (made.subject_known, made.id_known) = (false, false);
         let fields = match rules.format {
             Format::Lines => None,
-            Format::Event | Format::Json => Some(scanner.scan(&record.line)?),
+            Format::Event | Format::Json => Some(scanner.scan(line)?),
         };
-        (made.lines, made.body) = rules.map(fields.as_ref(), record, after, made)?;
+        (made.lines, made.body) = rules.map(fields.as_ref(), line, position, after, made)?;
         if rules.identity.is_content() {
             let payload = match &made.body {
-                Body::Line => &record.line[..],
-                Body::Part(span) => &record.line[span.clone()],
-                Body::Cut => &made.cut,
+                Body::Line | Body::Wrapped => &line[..],
+                Body::Part(span) => &line[span.clone()],
+                Body::Cut => made.cut.as_bytes(),
             };
             rules.identity.write_content(&made.subject, payload, &mut made.id);
             made.id_known = true;
+        }
+        if let Some(fields) = &fields {
+            rules.wrap(fields, made)?;
         }
         Ok(())
     }
@@ -275,11 +230,16 @@ impl Mapper {
             Body::Line => record.line.len(),
             Body::Part(span) => span.len(),
             Body::Cut => self.made.cut.len(),
+            Body::Wrapped => self.made.wrapped.len(),
         }
     }
 
     /// The message of the record that was prepared last.
     pub(super) fn mapped<'a>(&'a self, record: &'a Record) -> Mapped<'a> {
+        self.mapped_line(&record.line)
+    }
+
+    fn mapped_line<'a>(&'a self, line: &'a Bytes) -> Mapped<'a> {
         let made = &self.made;
         let headers = match made.lines {
             Lines::Fixed => &self.rules.fixed_block,
@@ -287,11 +247,12 @@ impl Mapper {
         };
         let is_large = |len| len >= SHARED_LEN_MIN;
         let payload = match &made.body {
-            Body::Line if is_large(record.line.len()) => Payload::Shared(record.line.clone()),
-            Body::Line => Payload::Slice(&record.line),
-            Body::Part(span) if is_large(span.len()) => Payload::Shared(record.line.slice(span.clone())),
-            Body::Part(span) => Payload::Slice(&record.line[span.clone()]),
-            Body::Cut => Payload::Slice(&made.cut),
+            Body::Line if is_large(line.len()) => Payload::Shared(line.clone()),
+            Body::Line => Payload::Slice(line),
+            Body::Part(span) if is_large(span.len()) => Payload::Shared(line.slice(span.clone())),
+            Body::Part(span) => Payload::Slice(&line[span.clone()]),
+            Body::Cut => Payload::Slice(made.cut.as_bytes()),
+            Body::Wrapped => Payload::Slice(made.wrapped.as_bytes()),
         };
         Mapped {
             subject: Subject::checked(&made.subject),
@@ -317,11 +278,12 @@ impl Rules {
     fn map(
         &self,
         fields: Option<&Fields<'_>>,
-        record: &Record,
+        line: &[u8],
+        position: Option<u64>,
         after: &mut After,
         made: &mut Made,
     ) -> Result<(Lines, Body), EventError> {
-        let id = self.identity.write(fields, record.position, &mut made.scratch, &mut made.id);
+        let id = self.identity.write(fields, position, &mut made.scratch, &mut made.id);
         made.id_known = id.is_ok() && !self.identity.is_content();
         let routing = match (&self.event, fields) {
             (Some(event), Some(fields)) => event.read(fields)?,
@@ -329,17 +291,30 @@ impl Rules {
         };
         self.write_subject(fields, routing.as_ref(), made)?;
         made.subject_known = true;
-        id.map_err(EventError::Id)?;
+        id?;
         let lines = self.write_headers(fields, routing.as_ref(), made)?;
-        let body = match routing {
-            None => Body::Line,
-            Some(routing) if routing.raw_payload => Body::Part(after.find(record)?),
-            Some(routing) => {
-                without_member(&record.line, routing.span, &mut made.cut);
+        let body = match (routing, fields) {
+            (Some(routing), _) if routing.raw_payload => Body::Part(after.find(line)?),
+            (Some(routing), Some(fields)) => {
+                without_member(fields.line(), routing.span, &mut made.cut);
                 Body::Cut
             }
+            _ => Body::Line,
         };
         Ok((lines, body))
+    }
+
+    /// Puts the event that is to be sent into its envelope. An `after` alone is sent as it is.
+    fn wrap(&self, fields: &Fields<'_>, made: &mut Made) -> Result<(), EventError> {
+        let event = match made.body {
+            Body::Part(_) | Body::Wrapped => return Ok(()),
+            Body::Line => fields.line(),
+            Body::Cut => &*made.cut,
+        };
+        if self.wrapping.write(fields, event, &made.id, &mut made.scratch, &mut made.wrapped)? {
+            made.body = Body::Wrapped;
+        }
+        Ok(())
     }
 
     fn write_subject(
@@ -364,52 +339,66 @@ impl Rules {
         check_subject(&made.subject, &self.reserved)
     }
 
-    /// The headers: configured ones, then those of the event, which win by exact name, then the key.
+    /// The headers: the envelope's, the configured ones, then those of the event, which win by exact name, then the key.
     fn write_headers(
         &self,
         fields: Option<&Fields<'_>>,
         routing: Option<&Routing<'_>>,
         made: &mut Made,
     ) -> Result<Lines, EventError> {
-        made.key.clear();
+        let Made { key, own_headers: own, scratch, headers, .. } = made;
         let own_key = routing.and_then(|routing| routing.key);
-        match (own_key, &self.key) {
-            (Some(key), _) => {
-                let path = "routing.key";
-                let key = plain(key, path, &mut made.scratch).and_then(|key| header(key.unwrap_or_default(), path));
-                made.key.push_str(key.map_err(EventError::Key)?);
-            }
-            (None, Some(key)) => {
-                key.write(fields, &mut made.scratch, &mut made.key).map_err(EventError::Key)?;
-            }
-            (None, None) => {}
+        self.write_key(fields, own_key, scratch, key)?;
+        match routing.and_then(|routing| routing.headers) {
+            Some(object) => own.read(object, scratch)?,
+            None => own.clear(),
         }
-        let mut own = match routing.and_then(|routing| routing.headers) {
-            Some(raw) => read_headers(raw, &mut made.scratch)?,
-            None => Vec::new(),
-        };
-        if own_key.is_some() {
-            own.retain(|(name, _)| name != KEY);
-        } else if own.iter().any(|(name, _)| name == KEY) {
-            made.key.clear();
+        if own_key.is_none() && own.has(KEY) {
+            key.clear();
         }
-        if own.is_empty() && made.key.is_empty() {
+        let is_bare = routing.is_some_and(|routing| routing.raw_payload);
+        let content_type = self.content_type.filter(|_| !is_bare);
+        if own.is_empty() && key.is_empty() && content_type == self.content_type {
             return Ok(Lines::Fixed);
         }
-        made.headers.clear();
+        headers.clear();
+        let names_its_form = || own.iter().any(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));
+        if let Some(content_type) = content_type.filter(|_| !names_its_form()) {
+            headers.push(CONTENT_TYPE, content_type)?;
+        }
         for (name, value) in &self.fixed {
-            let replaced = own.iter().any(|(other, _)| other == name) || (name == KEY && !made.key.is_empty());
-            if !replaced {
-                made.headers.push(name, value)?;
+            if !own.has(name) && (name != KEY || key.is_empty()) {
+                headers.push(name, value)?;
             }
         }
-        for (name, value) in &own {
-            made.headers.push(name, value)?;
+        for (name, value) in own.iter().filter(|(name, _)| *name != KEY || own_key.is_none()) {
+            headers.push(name, value)?;
         }
-        if !made.key.is_empty() {
-            made.headers.push(KEY, &made.key)?;
+        if !key.is_empty() {
+            headers.push(KEY, key)?;
         }
         Ok(Lines::Made)
+    }
+
+    fn write_key(
+        &self,
+        fields: Option<&Fields<'_>>,
+        own: Option<Value<'_>>,
+        scratch: &mut String,
+        key: &mut String,
+    ) -> Result<(), EventError> {
+        key.clear();
+        let written = match (own, &self.key) {
+            (Some(own), _) => {
+                let path = "routing.key";
+                plain(own, path, scratch)
+                    .and_then(|own| header(own.unwrap_or_default(), path))
+                    .map(|own| key.push_str(own))
+            }
+            (None, Some(template)) => template.write(fields, scratch, key),
+            (None, None) => Ok(()),
+        };
+        written.map_err(EventError::Key)
     }
 }
 
@@ -436,8 +425,8 @@ impl After {
     }
 
     /// Where `after` stands in the line, null included.
-    fn find(&mut self, record: &Record) -> Result<Range<usize>, EventError> {
-        let span = self.scanner.scan(&record.line)?.span(self.slot);
+    fn find(&mut self, line: &[u8]) -> Result<Range<usize>, EventError> {
+        let span = self.scanner.scan(line)?.span(self.slot);
         span.ok_or(EventError::Routing { member: "after", expected: "there, where routing.raw_payload is true" })
     }
 }
@@ -472,32 +461,3 @@ impl<'a> Mapped<'a> {
         }
     }
 }
-
-fn check_subject(subject: &str, reserved: &[String]) -> Result<(), RouteError> {
-    Subject::new(subject).map_err(RouteError::Subject)?;
-    let is_under = |reserved: &String| {
-        subject.strip_prefix(&**reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    if reserved.iter().any(is_under) {
-        return Err(RouteError::Reserved { subject: subject.into() });
-    }
-    Ok(())
-}
-
-impl fmt::Display for MapperError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::VariablesInLines(template) => {
-                write!(f, "{template:?} has variables, and the format lines has no values for them: use json or event")
-            }
-            Self::TemplateKind(template) => write!(f, "{template:?} was read as a template for another place"),
-            Self::Subject(error) => error.fmt(f),
-            Self::Header(error) => error.fmt(f),
-            Self::ControlHeader(name) => {
-                write!(f, "the header {name:?} cannot be set: names that begin with Nats- steer the server")
-            }
-        }
-    }
-}
-
-impl core::error::Error for MapperError {}

@@ -1,6 +1,7 @@
 //! Records in, watermark out: what becomes of each line of an input, from its bytes to the position that a restart may
 //! begin at.
 
+mod cloud_event;
 mod commit;
 mod counts;
 mod dead_letter;
@@ -14,12 +15,15 @@ mod gap;
 mod histogram;
 mod identity;
 mod input;
+mod json_text;
 mod ledger;
 mod mapper;
+mod mapper_options;
 mod pipeline;
 mod policy;
 mod record;
 mod render;
+mod rfc3339;
 mod ring;
 mod routing;
 mod scan;
@@ -38,8 +42,12 @@ pub use gap::Gap;
 pub use histogram::Histogram;
 pub use identity::{ID_LEN_MAX, IdRule, position_id_prefix};
 pub use input::Input;
-pub use mapper::{Mapped, Mapper, MapperError, MapperOptions};
+pub use mapper::{Mapped, Mapper};
+pub use mapper_options::{MapperError, MapperOptions};
 pub use pipeline::{Pipeline, PipelineOptions, Start};
 pub use policy::CommitPolicy;
 pub use record::{Format, Oversize, Record};
 pub use template::{PATH_SEGMENTS_MAX, Template, TemplateError, TemplateKind};
+
+#[cfg(feature = "cli")]
+pub(crate) use rfc3339::push_rfc3339;

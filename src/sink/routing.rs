@@ -1,17 +1,12 @@
 //! The member `routing` of a native event: what it asks for, and the event without it.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
-
-use serde_core::Deserializer as _;
-use serde_core::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::error::EventError;
 use super::render::plain;
-use super::scan::{Fields, Paths, Slot, Value};
+use super::scan::{Fields, Paths, Slot, Value, each_member};
 
 /// The header that carries the key.
 pub(super) const KEY: &str = "df-key";
@@ -90,46 +85,73 @@ pub(super) fn is_control(name: &str) -> bool {
     name.as_bytes().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"nats-"))
 }
 
-/// The headers that an event asks for, given as its JSON object.
-pub(super) fn read_headers(raw: &str, scratch: &mut String) -> Result<Vec<(String, String)>, EventError> {
-    struct Pairs<'a>(Vec<(String, &'a str)>);
+/// The headers that an event asks for. Reading others keeps the memory.
+#[derive(Debug, Default)]
+pub(super) struct OwnHeaders {
+    /// Names and values, one behind the other.
+    text: String,
+    /// Where each name and each value ends.
+    ends: Vec<(usize, usize)>,
+    name: String,
+}
 
-    impl<'de> Visitor<'de> for Pairs<'de> {
-        type Value = Self;
+impl OwnHeaders {
+    /// Forgets what was read.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
-            while let Some(name) = members.next_key::<String>()? {
-                self.0.push((name, members.next_value::<&'de RawValue>()?.get()));
+    /// Reads the JSON object that tells of them.
+    pub(super) fn read(&mut self, object: &str, scratch: &mut String) -> Result<(), EventError> {
+        self.clear();
+        let Self { text, ends, name } = self;
+        each_member(object, name, |name, raw| {
+            if is_control(name) {
+                return Err(EventError::ControlHeader { name: name.into() });
             }
-            Ok(self)
-        }
+            if pairs(text, ends).any(|(other, _)| other == name) {
+                return Err(EventError::Repeated { member: alloc::format!("routing.headers.{name}") });
+            }
+            let not_a_string = EventError::Routing { member: "routing.headers", expected: "an object of strings" };
+            let Ok(Some(value)) = plain(Value::of(raw), name, scratch) else { return Err(not_a_string) };
+            text.push_str(name);
+            let name_end = text.len();
+            text.push_str(value);
+            ends.push((name_end, text.len()));
+            Ok(())
+        })
     }
 
-    let pairs = serde_json::Deserializer::from_str(raw).deserialize_map(Pairs(Vec::new()));
-    let Pairs(pairs) = pairs.map_err(|error| EventError::NotJson { reason: error.to_string() })?;
-    let mut headers: Vec<(String, String)> = Vec::with_capacity(pairs.len());
-    for (name, raw) in pairs {
-        if is_control(&name) {
-            return Err(EventError::ControlHeader { name });
-        }
-        if headers.iter().any(|(other, _)| *other == name) {
-            return Err(EventError::Repeated { member: alloc::format!("routing.headers.{name}") });
-        }
-        let not_a_string = EventError::Routing { member: "routing.headers", expected: "an object of strings" };
-        let Ok(Some(value)) = plain(Value::of(raw), &name, scratch) else { return Err(not_a_string) };
-        headers.push((name, value.into()));
+    /// Names and values, in the order of the event.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs(&self.text, &self.ends)
     }
-    Ok(headers)
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether there is a header of exactly this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.iter().any(|(other, _)| other == name)
+    }
+}
+
+fn pairs<'t>(text: &'t str, ends: &'t [(usize, usize)]) -> impl Iterator<Item = (&'t str, &'t str)> {
+    let mut start = 0;
+    ends.iter().map(move |&(name, value)| {
+        let pair = (&text[start..name], &text[name..value]);
+        start = value;
+        pair
+    })
 }
 
 /// Writes `line` without the member whose value stands at `value`: JSON stays JSON, every other byte stays as it is.
 ///
 /// The member's name is known to have no quote in it, so that its opening quote is found from behind.
-pub(super) fn without_member(line: &[u8], value: Range<usize>, rest: &mut Vec<u8>) {
+pub(super) fn without_member(text: &str, value: Range<usize>, rest: &mut String) {
+    let line = text.as_bytes();
     let closing = line[..value.start].iter().rposition(|&byte| byte == b'"').unwrap_or_default();
     let opening = line[..closing].iter().rposition(|&byte| byte == b'"').unwrap_or_default();
     let (mut start, mut end) = (opening, value.end);
@@ -145,8 +167,8 @@ pub(super) fn without_member(line: &[u8], value: Range<usize>, rest: &mut Vec<u8
         }
     }
     rest.clear();
-    rest.extend_from_slice(&line[..start]);
-    rest.extend_from_slice(&line[end..]);
+    rest.push_str(&text[..start]);
+    rest.push_str(&text[end..]);
 }
 
 #[cfg(test)]
@@ -157,9 +179,9 @@ mod tests {
 
     fn cut(line: &str, value: &str) -> String {
         let start = line.find(value).unwrap();
-        let mut rest = Vec::new();
-        without_member(line.as_bytes(), start..start + value.len(), &mut rest);
-        String::from_utf8(rest).unwrap()
+        let mut rest = String::new();
+        without_member(line, start..start + value.len(), &mut rest);
+        rest
     }
 
     #[test]
@@ -191,11 +213,15 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_they_are() {
-        let read = |raw| read_headers(raw, &mut String::new());
         let pair = |name: &str, value: &str| (String::from(name), String::from(value));
-        assert_eq!(read("{}").unwrap(), []);
+        let mut headers = OwnHeaders::default();
+        let mut read = |raw| -> Result<Vec<_>, _> {
+            headers.read(raw, &mut String::new())?;
+            Ok(headers.iter().map(|(name, value)| pair(name, value)).collect())
+        };
         let headers = read(r#"{"b":"x","a":1.50,"c":true,"d":"\u00e9"}"#).unwrap();
         assert_eq!(headers, [pair("b", "x"), pair("a", "1.50"), pair("c", "true"), pair("d", "é")]);
+        assert_eq!(read("{}").unwrap(), [], "nothing is left of the last event");
         assert_eq!(read(r#"{"a":"1","a":"2"}"#), Err(EventError::Repeated { member: "routing.headers.a".into() }));
         assert_eq!(read(r#"{"Nats-TTL":"1s"}"#), Err(EventError::ControlHeader { name: "Nats-TTL".into() }));
         for raw in [r#"{"a":null}"#, r#"{"a":{}}"#, r#"{"a":["x"]}"#, r#"{"a":"\ud800"}"#] {

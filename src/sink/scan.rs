@@ -160,6 +160,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The whole line.
+    pub(crate) const fn line(&self) -> &'a str {
+        self.line
+    }
+
+    /// The value as it stands in the line, unless it is missing or null.
+    pub(crate) fn raw(&self, slot: Slot) -> Option<&'a str> {
+        let raw = &self.line[self.span(slot)?];
+        (raw != "null").then_some(raw)
+    }
+
     /// Whether there is an object.
     pub(crate) fn is_object(&self, slot: Slot) -> bool {
         matches!(self.captures[slot.0], Capture::Object)
@@ -188,22 +199,73 @@ impl<'a> Value<'a> {
 
 /// Adds the text of a string with escapes, given with its quotes, to `text`. `false` when it has half a character.
 pub(crate) fn unescape(raw: &str, text: &mut String) -> bool {
-    struct Append<'t>(&'t mut String);
+    Append(text).deserialize(&mut serde_json::Deserializer::from_str(raw)).is_ok()
+}
 
-    impl Visitor<'_> for Append<'_> {
-        type Value = ();
+/// Tells of each member of a JSON object: its name, and its value as it stands. The names are kept in `name` meanwhile.
+pub(crate) fn each_member<'a>(
+    object: &'a str,
+    name: &mut String,
+    tell: impl FnMut(&str, &'a str) -> Result<(), EventError>,
+) -> Result<(), EventError> {
+    let mut failure = None;
+    let mut json = serde_json::Deserializer::from_str(object);
+    let each = Each { name, tell, failure: &mut failure };
+    let told = json.deserialize_map(each).and_then(|()| json.end());
+    failure.map_or_else(|| told.map_err(not_json), Err)
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
-        }
+/// Adds a string to a text.
+struct Append<'t>(&'t mut String);
 
-        fn visit_str<E>(self, part: &str) -> Result<(), E> {
-            self.0.push_str(part);
-            Ok(())
-        }
+impl<'de> DeserializeSeed<'de> for Append<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde_core::Deserializer<'de>>(self, string: D) -> Result<(), D::Error> {
+        string.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Append<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
     }
 
-    serde_json::Deserializer::from_str(raw).deserialize_str(Append(text)).is_ok()
+    fn visit_str<E>(self, part: &str) -> Result<(), E> {
+        self.0.push_str(part);
+        Ok(())
+    }
+}
+
+/// The members of an object, one after the other.
+struct Each<'n, F> {
+    name: &'n mut String,
+    tell: F,
+    failure: &'n mut Option<EventError>,
+}
+
+impl<'de, F: FnMut(&str, &'de str) -> Result<(), EventError>> Visitor<'de> for Each<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        loop {
+            self.name.clear();
+            if members.next_key_seed(Append(self.name))?.is_none() {
+                return Ok(());
+            }
+            let value = members.next_value::<&'de RawValue>()?.get();
+            if let Err(error) = (self.tell)(self.name, value) {
+                *self.failure = Some(error);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+    }
 }
 
 /// What the pass knows while it goes on.

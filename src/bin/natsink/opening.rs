@@ -73,6 +73,7 @@ pub(crate) fn mapper(plan: &Plan, input: Input) -> Result<Mapper, Failure> {
     options.key = sink.key.clone();
     options.id = sink.id_rule.clone();
     options.headers = sink.headers.clone();
+    options.envelope = sink.envelope.clone();
     for prefix in [&sink.inbox_prefix, &sink.js_api_prefix] {
         options.reserved.push(prefix.as_str().into());
     }
