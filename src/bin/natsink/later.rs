@@ -1,7 +1,6 @@
 //! What a plan may ask for and this version does not do: each refusal by itself, gone when what it refuses is there.
 
 use natsink::config::{Delivery, Input, Plan, Target};
-use natsink::sink::Envelope;
 
 use super::exit::{Code, Failure};
 
@@ -22,9 +21,6 @@ pub(crate) fn refuse(plan: &Plan) -> Result<(), Failure> {
         let Target::Nats(nats) = &sink.to else { return refuse("a sink of type stdout or file") };
         if nats.delivery == Delivery::Core {
             return refuse("publishing without a stream (core NATS, at most once)");
-        }
-        if nats.envelope != Envelope::Native {
-            return refuse("an envelope other than native");
         }
     }
     Ok(())
