@@ -76,6 +76,11 @@ def nats_py() -> Path:
     return installed("nats-py", unpacked_wheel)
 
 
+def prometheus_client() -> Path:
+    """The folder to put on sys.path for `import prometheus_client`."""
+    return installed("prometheus_client", unpacked_wheel)
+
+
 def nats_cli() -> Path:
     """The nats command: PATH, then `go install` of the pinned version."""
     found = shutil.which("nats")

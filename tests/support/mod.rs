@@ -6,6 +6,8 @@ pub mod cluster;
 #[cfg(feature = "cli")]
 pub mod command;
 pub mod hand;
+#[cfg(feature = "cli")]
+pub mod http;
 pub mod jwt;
 pub mod proxy;
 pub mod raw;

@@ -13,7 +13,7 @@ use hyper::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
 use super::exit::{Code, Failure};
@@ -21,8 +21,10 @@ use super::status::Board;
 use super::{http_page, log, metrics, status_json};
 
 /// Connections at one time; further ones wait for their turn.
-const CONNECTIONS_MAX: usize = 32;
-/// How long one may take, from its first byte to the last.
+const CONNECTIONS_MAX: usize = 64;
+/// How long one may take until its request is whole.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long one may take until it has its answer.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// The longest head of a request, bytes. Bodies are not read.
 const HEAD_LEN_MAX: usize = 8 * 1024;
@@ -71,6 +73,7 @@ async fn accept(listener: TcpListener, board: Board) {
         tokio::spawn(async move {
             let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &board))));
             let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
             builder.keep_alive(false).max_buf_size(HEAD_LEN_MAX).max_headers(HEADERS_MAX);
             let connection = builder.serve_connection(TokioIo::new(socket), answer);
             // Whatever went wrong is the asker's to see.
