@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use natsink::io::{Line, Source, SourceError, SourceOptions, open};
+use natsink::io::{Line, Look, SavedInput, Segment, Source, SourceError, SourceOptions, Trail, open};
 use natsink::sink::PrefixHash;
 
 fn options() -> SourceOptions {
@@ -31,6 +32,11 @@ async fn lines(mut source: Source) -> (Vec<(u64, u64, Vec<u8>)>, Option<SourceEr
     }
 }
 
+fn segment(path: &Path, saved: Option<&SavedInput>) -> Segment {
+    let Look::Segment(segment) = Trail::new(path, None, saved, false).look().unwrap() else { panic!("a file") };
+    segment
+}
+
 fn prefix(bytes: &[u8]) -> natsink::sink::Fingerprint {
     let mut prefix = PrefixHash::default();
     prefix.update(bytes);
@@ -43,8 +49,9 @@ async fn a_file_is_read_from_a_position() {
     let path = folder.path().join("in");
     std::fs::write(&path, "one\ntwo\r\n\nlonger\nlast").unwrap();
     let mut options = options();
-    (options.position, options.lines, options.line_len_max) = (4, 1, 5);
-    let source = Source::start_file(open(&path).unwrap(), options).unwrap();
+    options.line_len_max = 5;
+    let saved = segment(&path, None).saved(4, 1).unwrap().unwrap();
+    let source = Source::start_segment(&segment(&path, Some(&saved)), None, options).unwrap();
     let (lines, error) = lines(source).await;
     assert!(error.is_none());
     let expected: [(u64, u64, &[u8]); 4] = [(2, 4, b"two\r"), (3, 9, b""), (4, 10, b"6!"), (5, 17, b"last")];

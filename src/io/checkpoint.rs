@@ -73,6 +73,9 @@ pub struct SavedInput {
     /// Of a file: the SHA-256 of the bytes before the position, at most 4096 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<String>,
+    /// Of a file: when it was written last, as far as was seen, nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
     /// Of a pipe: the fingerprint of all bytes before the position, as hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -178,6 +181,7 @@ impl SavedInput {
             lines,
             file: None,
             tail: None,
+            modified: None,
             fingerprint: fingerprint.map(|fingerprint| format!("{:016x}", fingerprint.to_bits())),
         }
     }
@@ -384,6 +388,7 @@ mod tests {
             lines: 12,
             file: Some("00000000000000aa".into()),
             tail: Some("ab".into()),
+            modified: Some("1767225600000000001".into()),
             fingerprint: None,
         };
         let sink = SinkPosition {

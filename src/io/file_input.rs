@@ -1,32 +1,32 @@
-//! Which bytes a file still has for us: its identity, how it is recognised after a restart, and where it was rotated to.
+//! A file that is read: its identity, and how it is recognised again.
 
 use core::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::prelude::v1::*;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{InputKind, SavedInput};
-use super::source::{SourceError, open};
+use super::file_reader::{FileReader, Follow};
+use super::seen::{Seen, Sight};
 use crate::sink::Input;
 
-/// How much before a position is hashed to recognise a file, bytes.
-const TAIL_LEN: u64 = 4096;
 /// How much of a first line counts, bytes.
 const FIRST_LINE_LEN_MAX: u64 = 8 * 1024 * 1024;
-/// Files of a folder that are looked at in search of a rotated one.
-const FOLDER_MAX: usize = 10_000;
+/// What is read of it at once, bytes.
+const BLOCK_LEN: usize = 64 * 1024;
 
 /// A file to read, from where on, and as which input.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Segment {
     /// Where it was found.
     pub path: PathBuf,
     /// The file, open.
-    pub file: File,
+    pub file: Arc<File>,
     /// A hash of its device, its inode and its first line.
     pub identity: u64,
     /// The identity that its events have: the one under which it was read first.
@@ -37,6 +37,8 @@ pub struct Segment {
     pub lines: u64,
     /// How it came into the plan.
     pub origin: Origin,
+    /// How far it is read, and by what that can be recognised.
+    seen: Arc<Seen>,
 }
 
 /// How a file came into the plan.
@@ -46,101 +48,148 @@ pub enum Origin {
     New,
     /// It is the file that the checkpoint knows.
     Resumed,
-    /// It is the file that the checkpoint knows, but lies elsewhere now: it was rotated.
+    /// It is the file that is known, but lies elsewhere now: it was rotated.
     Rotated,
-    /// The path led to another file when the checkpoint was written, or to this one with other bytes.
+    /// It came to the path after the file that is known, and was rotated too.
+    Between,
+    /// Another file was at the path before, or this one with other bytes.
     Replaced,
 }
 
 impl Segment {
-    /// The hash by which this file is recognised at `position`, for the checkpoint.
-    ///
-    /// # Errors
-    /// The system's reason when the file cannot be read there.
-    pub fn tail(&self, position: u64) -> io::Result<String> {
-        tail(&self.file, position)
+    /// A file that is read from its beginning.
+    pub(super) fn new(path: PathBuf, file: File, origin: Origin, generation: u32) -> io::Result<Self> {
+        let identity = identity(&file)?;
+        let input = Input::file(identity).with_generation(generation);
+        let seen = Seen::new(Sight::of(&file, 0)?).into();
+        Ok(Self { path, file: file.into(), identity, input, position: 0, lines: 0, origin, seen })
     }
 
-    /// What a checkpoint at `position` says of this file.
+    /// What was seen of the file so far.
+    pub(super) fn sight(&self) -> Sight {
+        self.seen.sight()
+    }
+
+    /// Whether the file still has what was read from it.
+    pub(super) fn is_whole(&self) -> io::Result<bool> {
+        self.seen.holds(&self.file)
+    }
+
+    /// What reads it on.
+    pub(super) fn reader(&self, follow: Option<Follow>) -> FileReader {
+        FileReader::new(Arc::clone(&self.file), Arc::clone(&self.seen), follow)
+    }
+
+    /// How long the file is now, bytes.
+    ///
+    /// # Errors
+    /// The system's reason when that cannot be told.
+    pub fn file_len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// What a checkpoint at `position` says of this file; `None` when the file does not have the bytes any more that were
+    /// read from it: then nothing in it can be recognised.
     ///
     /// # Errors
     /// The system's reason when the file cannot be read there.
-    pub fn saved(&self, position: u64, lines: u64) -> io::Result<SavedInput> {
-        Ok(SavedInput {
+    pub fn saved(&self, position: u64, lines: u64) -> io::Result<Option<SavedInput>> {
+        let tail = Sight::of(&self.file, position)?.tail();
+        // Looked at afterwards: what is whole now was whole when the tail was read.
+        let is_file = self.file.metadata()?.is_file();
+        if is_file && !self.is_whole()? {
+            return Ok(None);
+        }
+        Ok(Some(SavedInput {
             kind: InputKind::File,
             name: self.input.name().into(),
             generation: self.input.generation(),
             position,
             lines,
             file: Some(hex(self.identity)),
-            tail: Some(self.tail(position)?),
+            tail: Some(tail),
+            modified: Some(self.sight().modified.to_string()),
             fingerprint: None,
+        }))
+    }
+}
+
+/// A file as it is known from before.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) input: Input,
+    /// Its identity, see [`Segment::identity`], as hexadecimal digits.
+    pub(super) file: Option<String>,
+    /// Where reading it goes on.
+    pub(super) position: u64,
+    /// How many lines are before that.
+    pub(super) lines: u64,
+    /// An offset that is not before the position, and the hash of what was before it.
+    pub(super) tail: (u64, Option<String>),
+    /// When it was written last, as far as it was seen, nanoseconds.
+    pub(super) modified: Option<i128>,
+}
+
+impl Known {
+    /// What a checkpoint knows.
+    pub(super) fn saved(saved: &SavedInput) -> Self {
+        Self {
+            input: saved.input(),
+            file: saved.file.clone(),
+            position: saved.position,
+            lines: saved.lines,
+            tail: (saved.position, saved.tail.clone()),
+            modified: saved.modified.as_deref().and_then(|modified| modified.parse().ok()),
+        }
+    }
+
+    /// What is known of a file that is not read any further.
+    pub(super) fn ended(segment: &Segment, position: u64, lines: u64) -> Self {
+        let sight = segment.sight();
+        Self {
+            input: segment.input.clone(),
+            file: Some(hex(segment.identity)),
+            position,
+            lines,
+            tail: (sight.at, Some(sight.tail())),
+            modified: Some(sight.modified),
+        }
+    }
+
+    /// How much `file` is like this one.
+    pub(super) fn likeness(&self, file: &File) -> io::Result<Likeness> {
+        let is_same = |file| Ok::<_, io::Error>(self.file.as_deref() == Some(&*hex(identity(file)?)));
+        let (at, tail) = &self.tail;
+        let metadata = file.metadata()?;
+        Ok(match *at {
+            _ if !metadata.is_file() || metadata.len() < *at => Likeness::None,
+            // There are no bytes to compare.
+            0 if !is_same(file)? => Likeness::None,
+            0 => Likeness::Same,
+            at if Some(Sight::of(file, at)?.tail()) != *tail => Likeness::None,
+            _ if is_same(file)? => Likeness::Same,
+            _ => Likeness::Bytes,
         })
     }
-}
 
-/// Finds out what is to be read for the file at `path`, in this order. Without a checkpoint that is the file. With one it
-/// is the file from the checkpoint's position on; where it is not there any more, the rotated file, if the folder has it,
-/// to its end, and then the file that is there now, as a new input.
-///
-/// The file is recognised by its bytes before the position, not by its inode: inodes are used again at once, and files are
-/// copied. Only where the bytes fit two files, as those of files with one first line do, the identity decides.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn plan(path: &Path, saved: Option<&SavedInput>) -> Result<Vec<Segment>, SourceError> {
-    let file = open(path)?;
-    let read = |error| SourceError::Open { path: path.into(), error };
-    let identity = identity(&file).map_err(read)?;
-    let new = |file, origin, generation| {
-        let input = Input::file(identity).with_generation(generation);
-        Segment { path: path.into(), file, identity, input, position: 0, lines: 0, origin }
-    };
-    let Some(saved) = saved else { return Ok(vec![new(file, Origin::New, 0)]) };
-    let here = likeness(&file, identity, saved).map_err(read)?;
-    if here == Likeness::Same {
-        return Ok(vec![Segment::resumed(path.into(), file, identity, saved, Origin::Resumed)]);
-    }
-    let rotated = rotated(path, &file, saved).filter(|(likeness, ..)| *likeness > here);
-    if rotated.is_none() && here == Likeness::Bytes {
-        return Ok(vec![Segment::resumed(path.into(), file, identity, saved, Origin::Resumed)]);
-    }
-    let rotated =
-        rotated.map(|(_, path, file, identity)| Segment::resumed(path, file, identity, saved, Origin::Rotated));
-    let replaced = new(file, Origin::Replaced, saved.generation.saturating_add(1));
-    Ok(rotated.into_iter().chain([replaced]).collect())
-}
-
-impl Segment {
-    fn resumed(path: PathBuf, file: File, identity: u64, saved: &SavedInput, origin: Origin) -> Self {
-        let (position, lines) = (saved.position, saved.lines);
-        Self { path, file, identity, input: saved.input(), position, lines, origin }
+    /// The file, found again, read on from where it was.
+    pub(super) fn segment(&self, path: PathBuf, file: Arc<File>, origin: Origin) -> io::Result<Segment> {
+        let identity = identity(&file)?;
+        let seen = Seen::new(Sight::of(&file, self.position)?).into();
+        let (position, lines, input) = (self.position, self.lines, self.input.clone());
+        Ok(Segment { path, file, identity, input, position, lines, origin, seen })
     }
 }
 
-/// How much a file is like the one that the checkpoint knows.
+/// How much a file is like one that is known.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Likeness {
+pub(super) enum Likeness {
     /// It is another one.
     None,
     /// It has the same bytes before the position.
     Bytes,
     /// It has the same identity too.
     Same,
-}
-
-fn likeness(file: &File, identity: u64, saved: &SavedInput) -> io::Result<Likeness> {
-    let metadata = file.metadata()?;
-    let is_same = saved.file.as_deref() == Some(&*hex(identity));
-    Ok(match saved.position {
-        _ if !metadata.is_file() || metadata.len() < saved.position => Likeness::None,
-        // There are no bytes to compare.
-        0 if !is_same => Likeness::None,
-        0 => Likeness::Same,
-        position if Some(tail(file, position)?) != saved.tail => Likeness::None,
-        _ if is_same => Likeness::Same,
-        _ => Likeness::Bytes,
-    })
 }
 
 fn hex(identity: u64) -> String {
@@ -169,7 +218,7 @@ fn identity(file: &File) -> io::Result<u64> {
 
 /// Hashes the first line; `false` when it has no end.
 fn first_line(file: &File, hash: &mut Sha256) -> io::Result<bool> {
-    let mut block = vec![0; 64 * 1024];
+    let mut block = vec![0; BLOCK_LEN];
     let mut at = 0;
     while at < FIRST_LINE_LEN_MAX {
         let len = file.read_at(&mut block, at)?;
@@ -186,52 +235,10 @@ fn first_line(file: &File, hash: &mut Sha256) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The SHA-256 of the bytes before `position`, at most [`TAIL_LEN`] of them, as hexadecimal digits.
-fn tail(file: &File, position: u64) -> io::Result<String> {
-    let start = position.saturating_sub(TAIL_LEN);
-    let mut reader = At { file, at: start }.take(position - start);
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes)?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Reads a file without moving its cursor, which somebody else reads by.
-struct At<'f> {
-    file: &'f File,
-    at: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read_at(room, self.at)?;
-        self.at += len as u64;
-        Ok(len)
-    }
-}
-
-/// The file in the same folder that is most like the one that the checkpoint knows; among equals the one that was written
-/// last.
-fn rotated(path: &Path, current: &File, saved: &SavedInput) -> Option<(Likeness, PathBuf, File, u64)> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let here = current.metadata().ok()?;
-    let mut found = None;
-    let mut best = (Likeness::None, i64::MIN);
-    for entry in fs::read_dir(parent).ok()?.take(FOLDER_MAX).flatten() {
-        // Only regular files are opened: to open a named pipe could wait for ever.
-        let Ok(metadata) = entry.metadata() else { continue };
-        let is_current = (metadata.dev(), metadata.ino()) == (here.dev(), here.ino());
-        if !metadata.is_file() || is_current || metadata.len() < saved.position {
-            continue;
-        }
-        let Ok(file) = File::open(entry.path()) else { continue };
-        let Ok(identity) = identity(&file) else { continue };
-        let likeness = likeness(&file, identity, saved).unwrap_or(Likeness::None);
-        if likeness > Likeness::None && (likeness, metadata.mtime()) > best {
-            best = (likeness, metadata.mtime());
-            found = Some((likeness, entry.path(), file, identity));
-        }
-    }
-    found
+/// Whether the identity of this file is final: its first line has an end, or is longer than what counts of it.
+pub(super) fn has_identity(file: &File) -> io::Result<bool> {
+    let len = file.metadata()?.len();
+    Ok(len > FIRST_LINE_LEN_MAX + BLOCK_LEN as u64 || (len > 0 && first_line(file, &mut Sha256::new())?))
 }
 
 impl fmt::Display for Origin {
@@ -240,7 +247,8 @@ impl fmt::Display for Origin {
             Self::New => "a new input",
             Self::Resumed => "the input that the checkpoint knows",
             Self::Rotated => "the input that the checkpoint knows, rotated",
-            Self::Replaced => "another file than the checkpoint knows: a new input",
+            Self::Between => "a file that came after it and was rotated too: a new input",
+            Self::Replaced => "another file than the one before: a new input",
         })
     }
 }

@@ -2,14 +2,17 @@
 
 use core::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant as Clock;
 
 use tokio::sync::mpsc;
 
+use super::file_input::Segment;
+use super::file_reader::{Follow, FollowOptions, is_cut};
 use super::lines::{BLOCK_LEN, Block, Cutter, Line, Piece};
 use crate::sink::{Fingerprint, PrefixHash};
 
@@ -57,6 +60,16 @@ pub struct Source {
     block: Option<Block>,
     /// A line, or a failure, that came before it was asked for.
     next: Option<Result<Line, SourceError>>,
+    /// Tells the reader of a file that is followed when to stop.
+    _wanted: Arc<()>,
+}
+
+/// What it is that a file lacks the bytes that were read from it.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Failure,
+    /// The end: what is there now is read as another input.
+    End,
 }
 
 /// Why an input cannot be read, or not any further.
@@ -74,6 +87,8 @@ pub enum SourceError {
     Directory(PathBuf),
     /// Reading failed half-way.
     Read(io::Error),
+    /// The file was cut while it was read.
+    Cut,
     /// The pipe does not bring the bytes again that it brought before the checkpoint was written. Nothing was sent.
     OtherBytes {
         /// How many bytes there should be.
@@ -109,15 +124,25 @@ pub fn open(path: &Path) -> Result<File, SourceError> {
 }
 
 impl Source {
-    /// Reads a file from the position on.
+    /// Reads a file from where its segment begins; the options' position and lines are those. Followed, it ends when the
+    /// path leads to another file and this one has not grown for a while, or when this one is cut. A line that its cut file
+    /// lacks the end of is not given. Not followed, a file that is cut is a failure.
     ///
     /// # Errors
-    /// [`SourceError::Read`] when there can be no thread, or the file cannot be sought.
-    pub fn start_file(mut file: File, options: SourceOptions) -> Result<Self, SourceError> {
-        if options.position > 0 {
-            file.seek(SeekFrom::Start(options.position)).map_err(SourceError::Read)?;
+    /// [`SourceError::Read`] when there can be no thread.
+    pub fn start_segment(
+        segment: &Segment,
+        follow: Option<(&Path, FollowOptions)>,
+        options: SourceOptions,
+    ) -> Result<Self, SourceError> {
+        let options = SourceOptions { position: segment.position, lines: segment.lines, skip: None, ..options };
+        if !segment.file.metadata().map_err(SourceError::Read)?.is_file() {
+            return Self::start(Arc::clone(&segment.file), options);
         }
-        Self::start(file, options)
+        let wanted = Arc::new(());
+        let cut = if follow.is_some() { Cut::End } else { Cut::Failure };
+        let follow = follow.map(|(path, follow)| Follow::new(path.into(), follow, Arc::downgrade(&wanted)));
+        Self::start_reading(segment.reader(follow), options, cut, wanted)
     }
 
     /// Reads whatever can be read. What `reader` gives first is at the position, or, with `skip`, at the beginning.
@@ -125,10 +150,19 @@ impl Source {
     /// # Errors
     /// [`SourceError::Read`] when there can be no thread.
     pub fn start(reader: impl Read + Send + 'static, options: SourceOptions) -> Result<Self, SourceError> {
+        Self::start_reading(reader, options, Cut::Failure, Arc::default())
+    }
+
+    fn start_reading(
+        reader: impl Read + Send + 'static,
+        options: SourceOptions,
+        cut: Cut,
+        wanted: Arc<()>,
+    ) -> Result<Self, SourceError> {
         let (sender, pieces) = mpsc::channel(BLOCKS_MAX);
         let thread = thread::Builder::new().name("natsink-input".into());
-        thread.spawn(move || read(reader, &options, &sender)).map_err(SourceError::Read)?;
-        Ok(Self { pieces, block: None, next: None })
+        thread.spawn(move || read(reader, &options, cut, &sender)).map_err(SourceError::Read)?;
+        Ok(Self { pieces, block: None, next: None, _wanted: wanted })
     }
 
     /// The next line, if one has been read. It does not wait: `None` is not the end of the input.
@@ -187,7 +221,7 @@ impl Source {
 }
 
 /// The reading thread. It ends with the input, with a failure, or when nobody takes what it reads.
-fn read(mut reader: impl Read, options: &SourceOptions, pieces: &mpsc::Sender<Result<Piece, SourceError>>) {
+fn read(mut reader: impl Read, options: &SourceOptions, cut: Cut, pieces: &mpsc::Sender<Result<Piece, SourceError>>) {
     if let Some(fingerprint) = options.skip
         && let Err(error) = skip(&mut reader, options.position, fingerprint)
     {
@@ -200,6 +234,10 @@ fn read(mut reader: impl Read, options: &SourceOptions, pieces: &mpsc::Sender<Re
         let (piece, last) = match cutter.next() {
             Ok(Some(piece)) => (Ok(piece), false),
             Ok(None) => return,
+            Err(error) if is_cut(&error) => match cut {
+                Cut::End => return,
+                Cut::Failure => (Err(SourceError::Cut), true),
+            },
             Err(error) => (Err(SourceError::Read(error)), true),
         };
         if pieces.blocking_send(piece).is_err() || last {
@@ -234,6 +272,9 @@ impl fmt::Display for SourceError {
             Self::Open { path, error } => write!(f, "cannot read {}: {error}", path.display()),
             Self::Directory(path) => write!(f, "cannot read {}: it is a folder", path.display()),
             Self::Read(error) => write!(f, "cannot read the input any further: {error}"),
+            Self::Cut => f.write_str(
+                "the input was cut while it was read: what it has now is another input; follow it where that is to go on",
+            ),
             Self::OtherBytes { position } => {
                 write!(f, "the first {position} bytes are not those that the checkpoint knows; nothing was sent: ")?;
                 f.write_str("pipe the same bytes again, or use another --input-id and checkpoint")
@@ -250,7 +291,7 @@ impl core::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Open { error, .. } | Self::Read(error) => Some(error),
-            Self::Directory(_) | Self::OtherBytes { .. } | Self::TooShort { .. } => None,
+            Self::Directory(_) | Self::Cut | Self::OtherBytes { .. } | Self::TooShort { .. } => None,
         }
     }
 }

@@ -32,6 +32,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A run under way.
 pub(crate) struct Feed<'a> {
     pub(crate) plan: &'a Plan,
+    pub(crate) places: Places,
     pub(crate) client: Client,
     pub(crate) publisher: Publisher,
     pub(crate) pipeline: Pipeline,
@@ -286,7 +287,7 @@ impl Feed<'_> {
         let checkpoint = self.store.as_ref().and_then(|store| store.checkpoint.as_ref());
         let held = checkpoint.is_some_and(|checkpoint| checkpoint.holds);
         match self.stopping.as_ref().and_then(|stopping| stopping.signal) {
-            Some(signal) if !held => {
+            Some(signal) if !held && !self.places.is_endless() => {
                 let message = format!("stopped by signal {signal}; no checkpoint holds the position");
                 Err(Failure::new(Code::Signal(signal), "signal", message))
             }
@@ -297,17 +298,13 @@ impl Feed<'_> {
     /// Begins to read what the store's place names.
     pub(crate) fn source(&mut self, start: Start) -> Result<Source, Failure> {
         let store = self.store.as_ref().expect("no commit is under way between two inputs");
-        self.input_len = store.place.len();
         store.place.source(self.plan, start, self.client.started())
     }
 
     /// Waits for the next place to read and goes on with it; `None` when there is none, or a signal came first.
-    pub(crate) async fn next_place(
-        &mut self,
-        places: &mut Places,
-        receipt: &mut Receipt,
-    ) -> Result<Option<Start>, Failure> {
-        let mut next = std::pin::pin!(places.next());
+    pub(crate) async fn next_place(&mut self, receipt: &mut Receipt) -> Result<Option<Start>, Failure> {
+        self.places.handle_end(self.pipeline.position(), self.pipeline.lines());
+        let mut next = std::pin::pin!(self.places.next());
         let (place, start) = loop {
             let look_at = self.look_at;
             tokio::select! {
@@ -344,6 +341,8 @@ impl Feed<'_> {
     fn look(&mut self, receipt: &mut Receipt) {
         self.look_at = tokio::time::Instant::now() + LOOK;
         self.obstacles.look();
+        let position = self.pipeline.position();
+        self.input_len = self.places.lag(position).map(|lag| position + lag);
         self.show();
         if self.progress.due().is_some() {
             self.account(receipt);
@@ -363,10 +362,7 @@ impl Feed<'_> {
         status.state = if self.is_stopping() { State::Stopping } else { State::Running };
         status.saw(std::time::Instant::now(), counts, self.pipeline.position(), self.pipeline.committed_position());
         status.backpressure = self.backpressure;
-        // While a commit is under way the file is away with it.
-        if let Some(store) = &self.store {
-            status.input.len = store.place.len();
-        }
+        status.input.len = self.input_len;
         status.stage = Times::from(self.pipeline.latency());
         let is_moving = status.stuck(status.looked) < Duration::from_secs(1);
         let (latency, position) = (status.stage.clone(), self.pipeline.position());

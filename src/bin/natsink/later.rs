@@ -1,6 +1,6 @@
 //! What a plan may ask for and this version does not do: each refusal by itself, gone when what it refuses is there.
 
-use natsink::config::{Delivery, Input, Plan, Target};
+use natsink::config::{Delivery, Plan, Target};
 
 use super::exit::{Code, Failure};
 
@@ -8,9 +8,6 @@ use super::exit::{Code, Failure};
 pub(crate) fn refuse(plan: &Plan) -> Result<(), Failure> {
     let refuse =
         |what: &str| Err(Failure::new(Code::Config, "not_in_this_version", format!("{what} is not in this version")));
-    if let Input::File { follow: true, .. } = plan.source.input {
-        return refuse("following a file");
-    }
     if plan.sinks.len() > 1 {
         return refuse("a second sink");
     }

@@ -84,12 +84,13 @@ pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Check
     let Some(path) = &plan.checkpoint else { return Ok((None, None)) };
     let (file, saved) = CheckpointFile::open(path, &plan.pipeline).map_err(|error| verdict::of_checkpoint(&error))?;
     let (sink, pipeline) = (the_sink(plan).id.to_owned(), plan.pipeline.clone());
+    let before = saved.as_ref().filter(|_| plan.from_start).map(|saved| saved.input.clone());
     let saved = saved.filter(|_| !plan.from_start);
     if let Some(saved) = &saved {
         check_sink(plan, saved)?;
     }
     let (stream, holds) = (the_sink(plan).stream.to_owned(), saved.is_some());
-    let kept = Kept { file, pipeline, sink, stream, created: String::new(), holds };
+    let kept = Kept { file, pipeline, sink, stream, created: String::new(), before, holds };
     Ok((Some(kept), saved))
 }
 

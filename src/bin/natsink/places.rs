@@ -1,11 +1,13 @@
 //! The places that a run reads, one after the other: what is read next, from where on, and as which input.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use natsink::Client;
 use natsink::config::{Input as InputPlan, Plan};
-use natsink::io::{self, Checkpoint, Origin, SavedInput, Segment, Source, SourceError, SourceOptions};
+use natsink::io::{FollowOptions, Look, SavedInput, Segment, Source, SourceOptions, Trail};
 use natsink::sink::{Commit, Fingerprint, Input, Start};
 
 use super::exit::{Code, Failure};
@@ -14,33 +16,97 @@ use super::verdict;
 
 /// What is read.
 pub(crate) enum Place {
-    File(Segment),
+    /// A file; where it is followed, the path that its successor comes to.
+    File(Segment, Option<PathBuf>),
     /// Stdin; named when the same bytes will be piped again.
     Pipe(Option<String>),
 }
 
 /// What is still to be read.
 pub(crate) struct Places {
-    plan: Plan,
-    saved: Option<SavedInput>,
-    /// `None` until it was looked for.
-    found: Option<std::vec::IntoIter<(Place, Start)>>,
+    /// The pipe, until it is read.
+    pipe: Option<(Place, Start)>,
+    /// The files; locked by a look that is under way.
+    trail: Option<Arc<Mutex<Trail>>>,
+    /// The path that is followed.
+    follow: Option<PathBuf>,
 }
 
 impl Places {
-    /// Nothing is looked at yet.
-    pub(crate) fn new(plan: &Plan, saved: Option<&Checkpoint>) -> Self {
-        Self { plan: plan.clone(), saved: saved.map(|saved| saved.input.clone()), found: None }
+    /// What there is to read from `saved` on. Where a run starts over, `before` is what the checkpoint said until then: other
+    /// bytes than those get other ids. No file is read yet.
+    pub(crate) fn new(plan: &Plan, saved: Option<&SavedInput>, before: Option<&SavedInput>) -> Result<Self, Failure> {
+        let (path, follow) = match &plan.source.input {
+            InputPlan::Stdin { input_id } => {
+                return Ok(Self { pipe: Some(pipe(input_id.as_deref(), saved)?), trail: None, follow: None });
+            }
+            InputPlan::File { path, follow } => (path, *follow),
+        };
+        check_kind(plan, path, follow)?;
+        if let Some(saved) = saved {
+            saved.check_file(path).map_err(|error| verdict::of_checkpoint(&error))?;
+        }
+        let known = saved.or(before.filter(|before| before.check_file(path).is_ok()));
+        let options = follow.then_some(FollowOptions::DEFAULT);
+        let trail = Trail::new(path, options, known, saved.is_none());
+        Ok(Self { pipe: None, trail: Some(Arc::new(Mutex::new(trail))), follow: follow.then(|| path.clone()) })
     }
 
-    /// What is read next; `None` at the end. To open a named pipe is to wait for its writer. Dropped, it loses no place.
-    pub(crate) async fn next(&mut self) -> Result<Option<(Place, Start)>, Failure> {
-        if self.found.is_none() {
-            let (plan, saved) = (self.plan.clone(), self.saved.clone());
-            let looking = tokio::task::spawn_blocking(move || find(&plan, saved.as_ref()));
-            self.found = Some(looking.await.expect("looking does not panic, and is not cancelled")?.into_iter());
+    /// Whether there is no end, but only a signal.
+    pub(crate) const fn is_endless(&self) -> bool {
+        self.follow.is_some()
+    }
+
+    /// What is read next; `None` at the end, to which a file that is followed does not come. To open a named pipe is to
+    /// wait for its writer. Dropped, it may have lost a place.
+    pub(crate) fn next(&mut self) -> impl Future<Output = Result<Option<(Place, Start)>, Failure>> + use<> {
+        let (pipe, trail, follow) = (self.pipe.take(), self.trail.clone(), self.follow.clone());
+        async move {
+            let Some(trail) = trail else { return Ok(pipe) };
+            loop {
+                let looking = Arc::clone(&trail);
+                let look = tokio::task::spawn_blocking(move || lock(&looking).look());
+                let look = look.await.expect("looking does not panic, and is not cancelled");
+                tell(&mut lock(&trail));
+                match look.map_err(|error| verdict::of_source(&error))? {
+                    Look::Segment(segment) => {
+                        let start = Start { position: segment.position, lines: segment.lines, ..Start::default() };
+                        return Ok(Some((Place::File(segment, follow), start)));
+                    }
+                    Look::Wait => tokio::time::sleep(FollowOptions::DEFAULT.look).await,
+                    Look::End => return Ok(None),
+                }
+            }
         }
-        Ok(self.found.as_mut().and_then(Iterator::next))
+    }
+
+    /// What is read now has come to its end, with all before `position` given.
+    pub(crate) fn handle_end(&self, position: u64, lines: u64) {
+        if let Some(trail) = &self.trail {
+            lock(trail).handle_end(position, lines);
+        }
+    }
+
+    /// Tells what is new about the files, and how many bytes are there that are not read, where that can be known.
+    pub(crate) fn lag(&self, position: u64) -> Option<u64> {
+        // A look that is under way may take its time.
+        let mut trail = self.trail.as_ref()?.try_lock().ok()?;
+        tell(&mut trail);
+        Some(trail.lag(position))
+    }
+}
+
+fn lock(trail: &Mutex<Trail>) -> MutexGuard<'_, Trail> {
+    trail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(trail: &mut Trail) {
+    while let Some(notice) = trail.poll_notice() {
+        if notice.is_warning() {
+            log::warn(format_args!("{notice}"));
+        } else {
+            log::info(format_args!("{notice}"));
+        }
     }
 }
 
@@ -48,7 +114,7 @@ impl Place {
     /// The identity of what is read.
     pub(crate) fn input(&self, client: &Client) -> Input {
         match self {
-            Self::File(segment) => segment.input.clone(),
+            Self::File(segment, _) => segment.input.clone(),
             Self::Pipe(Some(name)) => Input::named(name),
             Self::Pipe(None) => {
                 Input::run(u64::from_str_radix(&client.run_id(), 16).expect("a run's id is 16 hexadecimal digits"))
@@ -56,22 +122,14 @@ impl Place {
         }
     }
 
-    /// What a checkpoint says of it.
-    pub(crate) fn saved(&self, commit: &Commit) -> std::io::Result<SavedInput> {
+    /// What a checkpoint says of it; `None` when the file was cut: nobody could find the position again.
+    pub(crate) fn saved(&self, commit: &Commit) -> std::io::Result<Option<SavedInput>> {
         match self {
-            Self::File(segment) => segment.saved(commit.position, commit.lines),
+            Self::File(segment, _) => segment.saved(commit.position, commit.lines),
             Self::Pipe(name) => {
                 let name = name.as_deref().unwrap_or_default();
-                Ok(SavedInput::pipe(name, commit.position, commit.lines, commit.fingerprint))
+                Ok(Some(SavedInput::pipe(name, commit.position, commit.lines, commit.fingerprint)))
             }
-        }
-    }
-
-    /// How long it is now, bytes, where that can be known.
-    pub(crate) fn len(&self) -> Option<u64> {
-        match self {
-            Self::File(segment) => segment.file.metadata().ok().map(|found| found.len()),
-            Self::Pipe(_) => None,
         }
     }
 
@@ -82,9 +140,9 @@ impl Place {
         options.lines = start.lines;
         options.line_len_max = plan.source.line_bytes_max;
         let source = match self {
-            Self::File(segment) => {
-                let file = segment.file.try_clone().map_err(SourceError::Read);
-                file.and_then(|file| Source::start_file(file, options))
+            Self::File(segment, follow) => {
+                let follow = follow.as_deref().map(|path| (path, FollowOptions::DEFAULT));
+                Source::start_segment(segment, follow, options)
             }
             Self::Pipe(_) => {
                 options.skip = start.fingerprint.filter(|_| start.position > 0);
@@ -95,51 +153,28 @@ impl Place {
     }
 }
 
-/// What is to be read, and from where on: the first place, and where a file was rotated away the next.
-fn find(plan: &Plan, saved: Option<&SavedInput>) -> Result<Vec<(Place, Start)>, Failure> {
-    match &plan.source.input {
-        InputPlan::Stdin { input_id } => {
-            // A named pipe will be read again, and then held against what it brought.
-            let fingerprint = input_id.as_ref().map(|_| Fingerprint::default());
-            let mut start = Start { fingerprint, ..Start::default() };
-            if let (Some(saved), Some(name)) = (saved, input_id) {
-                saved.check_pipe(name).map_err(|error| verdict::of_checkpoint(&error))?;
-                start.position = saved.position;
-                start.lines = saved.lines;
-                start.fingerprint = saved.fingerprint().or(fingerprint);
-            }
-            Ok(vec![(Place::Pipe(input_id.clone()), start)])
-        }
-        InputPlan::File { path, follow: _ } => {
-            let is_once = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-            if is_once && plan.checkpoint.is_some() {
-                let message = format!(
-                    "{} can be read once only, and a checkpoint needs an input that can be read again: \
-                     pipe it into standard input, with --input-id NAME",
-                    path.display()
-                );
-                return Err(Failure::new(Code::Usage, "usage", message));
-            }
-            if let Some(saved) = saved {
-                saved.check_file(path).map_err(|error| verdict::of_checkpoint(&error))?;
-            }
-            let segments = io::plan(path, saved).map_err(|error| verdict::of_source(&error))?;
-            Ok(segments.into_iter().map(place_of).collect())
-        }
+/// The pipe, from where a checkpoint says on.
+fn pipe(input_id: Option<&str>, saved: Option<&SavedInput>) -> Result<(Place, Start), Failure> {
+    // A named pipe will be read again, and then held against what it brought.
+    let fingerprint = input_id.map(|_| Fingerprint::default());
+    let mut start = Start { fingerprint, ..Start::default() };
+    if let (Some(saved), Some(name)) = (saved, input_id) {
+        saved.check_pipe(name).map_err(|error| verdict::of_checkpoint(&error))?;
+        start.position = saved.position;
+        start.lines = saved.lines;
+        start.fingerprint = saved.fingerprint().or(fingerprint);
     }
+    Ok((Place::Pipe(input_id.map(Into::into)), start))
 }
 
-fn place_of(segment: Segment) -> (Place, Start) {
-    match segment.origin {
-        Origin::Rotated => {
-            log::warn(format_args!("the input was rotated: {} is read to its end first", segment.path.display()))
-        }
-        Origin::Replaced => log::warn(format_args!(
-            "{} is not the file that the checkpoint knows: it is read from its beginning",
-            segment.path.display()
-        )),
-        _ => {}
-    }
-    let start = Start { position: segment.position, lines: segment.lines, ..Start::default() };
-    (Place::File(segment), start)
+/// Refuses what can be read once only where it would have to be read again.
+fn check_kind(plan: &Plan, path: &Path, follow: bool) -> Result<(), Failure> {
+    let is_once = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let why = match (is_once, follow, &plan.checkpoint) {
+        (true, true, _) => "is no file, and only a file can be followed",
+        (true, false, Some(_)) => "can be read once only, and a checkpoint needs an input that can be read again",
+        _ => return Ok(()),
+    };
+    let message = format!("{} {why}: pipe it into standard input, with --input-id NAME", path.display());
+    Err(Failure::new(Code::Usage, "usage", message))
 }

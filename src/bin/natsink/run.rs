@@ -60,13 +60,18 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     opening::check_secrets(the_sink(plan).nats)?;
     let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
-    let mut places = Places::new(plan, saved.as_ref());
-    // To open a named pipe is to wait for its writer, which a signal may end.
-    let (place, start) = match first(&mut places, &mut signals, &board).await? {
-        Look::Found(first) => first,
-        Look::Stopped(signal) => return stopped(signal, saved.is_some()),
-    };
-    receipt.position = start.position;
+    let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.before.as_ref());
+    let mut places = Places::new(plan, saved.as_ref().map(|saved| &saved.input), before)?;
+    let is_well = saved.is_some() || places.is_endless();
+    // A file that is followed may come later; meanwhile there is a server to be looked for.
+    let mut found = None;
+    if !places.is_endless() {
+        match first(&mut places, &mut signals, &board, None).await? {
+            Look::Found(first) => found = Some(first),
+            Look::Stopped(signal) => return stopped(signal, is_well),
+        }
+    }
+    receipt.position = saved.as_ref().map_or(0, |saved| saved.input.position);
 
     let client =
         Client::start(opening::connection_options(the_sink(plan).nats)).map_err(|reason| verdict::of_close(&reason))?;
@@ -77,15 +82,23 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
     let stream = match verified(plan, &publisher, &mut signals, &mut obstacles, &board).await? {
         Look::Found(stream) => stream,
-        Look::Stopped(signal) => return stopped(signal, saved.is_some()),
+        Look::Stopped(signal) => return stopped(signal, is_well),
     };
     for warning in &stream.warnings {
         log::warn(format_args!("stream {}: {warning}", stream.name));
     }
+    let (place, start) = match found {
+        Some(found) => found,
+        None => match first(&mut places, &mut signals, &board, Some(&mut obstacles)).await? {
+            Look::Found(first) => first,
+            Look::Stopped(signal) => return stopped(signal, is_well),
+        },
+    };
+    receipt.position = start.position;
     if plan.checkpoint.is_some() && saved.is_none() && !plan.from_start {
         let input = place.input(&client);
         tokio::select! {
-            signal = signals.next() => return stopped(signal, false),
+            signal = signals.next() => return stopped(signal, is_well),
             checked = fresh_start::check(plan, &client, &input) => checked?,
         }
     }
@@ -103,6 +116,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     }
     let mut feed = Feed {
         plan,
+        places,
         client,
         publisher,
         pipeline,
@@ -119,25 +133,20 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         warned: false,
         backpressure: Duration::ZERO,
     };
-    let result = feed_all(&mut feed, start, places, receipt).await;
+    let result = feed_all(&mut feed, start, receipt).await;
     feed.account(receipt);
     feed.obstacles.look();
     feed.progress.clear();
     result
 }
 
-async fn feed_all(
-    feed: &mut Feed<'_>,
-    mut start: Start,
-    mut places: Places,
-    receipt: &mut Receipt,
-) -> Result<Finish, Failure> {
+async fn feed_all(feed: &mut Feed<'_>, mut start: Start, receipt: &mut Receipt) -> Result<Finish, Failure> {
     loop {
         let mut source = feed.source(start)?;
         if feed.run(&mut source, receipt).await? == Flow::Stopped {
             return feed.stopped();
         }
-        let Some(next) = feed.next_place(&mut places, receipt).await? else { break };
+        let Some(next) = feed.next_place(receipt).await? else { break };
         start = next;
     }
     if feed.is_stopping() {
@@ -150,23 +159,31 @@ async fn feed_all(
     Ok(Finish::Done)
 }
 
-/// What is read first.
-async fn first(places: &mut Places, signals: &mut Signals, board: &Board) -> Result<Look<(Place, Start)>, Failure> {
-    let mut first = std::pin::pin!(places.next());
+/// What is read first. To open a named pipe is to wait for its writer, and a file that is followed may come late.
+async fn first(
+    places: &mut Places,
+    signals: &mut Signals,
+    board: &Board,
+    mut obstacles: Option<&mut Obstacles>,
+) -> Result<Look<(Place, Start)>, Failure> {
+    let mut next = std::pin::pin!(places.next());
     loop {
         tokio::select! {
             signal = signals.next() => return Ok(Look::Stopped(signal)),
-            first = &mut first => {
-                return Ok(Look::Found(first?.expect("there is always something to read first")));
+            first = &mut next => return Ok(Look::Found(first?.expect("there is always something to read first"))),
+            () = sleep(LOOK) => {
+                board.turned();
+                if let Some(obstacles) = &mut obstacles {
+                    obstacles.look();
+                }
             }
-            () = sleep(LOOK) => board.turned(),
         }
     }
 }
 
 /// How a run ends that a signal has stopped before it read anything.
-fn stopped(signal: u8, is_kept: bool) -> Result<Finish, Failure> {
-    if is_kept { Ok(Finish::Stopped) } else { Err(verdict::of_signal(signal)) }
+fn stopped(signal: u8, is_well: bool) -> Result<Finish, Failure> {
+    if is_well { Ok(Finish::Stopped) } else { Err(verdict::of_signal(signal)) }
 }
 
 /// Waits for the stream to be looked at: for as long as it takes, or the plan allows.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
+use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, SinkPosition};
 use natsink::sink::{Commit, DeadLetter};
 
 use super::exit::{Code, Failure};
@@ -23,6 +23,8 @@ pub(crate) struct Kept {
     pub(crate) sink: String,
     pub(crate) stream: String,
     pub(crate) created: String,
+    /// What the file said until a run that starts over.
+    pub(crate) before: Option<SavedInput>,
     /// Whether the file holds the position of this run, or of the one that this one goes on from.
     pub(crate) holds: bool,
 }
@@ -50,6 +52,8 @@ impl Store {
         let input = self.place.saved(commit).map_err(|error| {
             Failure::new(Code::NoInput, "input", format!("cannot read the input again for the checkpoint: {error}"))
         })?;
+        // Of a file that was cut the old position holds until the next place begins.
+        let Some(input) = input else { return Ok(()) };
         let sink = SinkPosition {
             id: kept.sink.clone(),
             position: commit.position,

@@ -92,9 +92,9 @@ fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) {
             if let Some(Err(error)) = saved.map(|saved| saved.check_file(path)) {
                 return report.error("input", &verdict::of_checkpoint(&error));
             }
-            match files::plan(path, saved) {
-                Ok(segments) => {
-                    let from = segments.first().map_or(0, |segment| segment.position);
+            match files::Trail::new(path, None, saved, false).look() {
+                Ok(look) => {
+                    let from = if let files::Look::Segment(segment) = look { segment.position } else { 0 };
                     report.ok("input", format!("{} can be read, from byte {from} on", path.display()));
                 }
                 Err(error)

@@ -1,0 +1,548 @@
+//! Files that are followed: growth, every kind of rotation, and restarts at any point, with real files.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use natsink::io::{FollowOptions, Line, Look, Notice, SavedInput, Segment, Source, SourceOptions, Trail};
+use natsink::rng::Rng;
+use tempfile::TempDir;
+
+/// Longer than any wait of these tests.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn options() -> FollowOptions {
+    let mut options = FollowOptions::default();
+    (options.look, options.grace) = (Duration::from_millis(2), Duration::from_millis(40));
+    options
+}
+
+/// A folder with a log, and who writes it.
+struct Writer {
+    folder: TempDir,
+    file: Option<File>,
+    written: Vec<String>,
+    rotations: u32,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), file: None, written: Vec::new(), rotations: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path("log")
+    }
+
+    /// Opens the file at the path, and makes it if there is none.
+    fn open(&mut self) -> &mut Self {
+        self.file = Some(OpenOptions::new().append(true).create(true).open(self.log()).unwrap());
+        self
+    }
+
+    fn part(&mut self, text: &str) -> &mut Self {
+        self.file.as_mut().expect("opened").write_all(text.as_bytes()).unwrap();
+        self
+    }
+
+    fn line(&mut self, text: &str) -> &mut Self {
+        self.written.push(text.into());
+        self.part(&format!("{text}\n"))
+    }
+
+    /// Moves the log away, as rotation by rename does; its writer goes on writing to it until it opens the path again.
+    fn rename(&mut self) -> &mut Self {
+        self.tick();
+        let others: u32 = self.rotations;
+        for number in (1..=others).rev() {
+            let _ = fs::rename(self.path(&format!("log.{number}")), self.path(&format!("log.{}", number + 1)));
+        }
+        fs::rename(self.log(), self.path("log.1")).unwrap();
+        self.rotations += 1;
+        self
+    }
+
+    /// Copies the log and cuts it, as `copytruncate` does.
+    fn copy_and_cut(&mut self) -> &mut Self {
+        self.tick();
+        for number in (1..=self.rotations).rev() {
+            let _ = fs::rename(self.path(&format!("log.{number}")), self.path(&format!("log.{}", number + 1)));
+        }
+        fs::copy(self.log(), self.path("log.1")).unwrap();
+        self.rotations += 1;
+        self.cut()
+    }
+
+    fn cut(&mut self) -> &mut Self {
+        OpenOptions::new().write(true).open(self.log()).unwrap().set_len(0).unwrap();
+        self
+    }
+
+    /// Lets the clock of the file system move on.
+    fn tick(&self) {
+        let mark = self.path("tick");
+        let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        fs::write(&mark, "").unwrap();
+        let before = modified(&mark);
+        while modified(&mark) == before {
+            fs::write(&mark, ".").unwrap();
+        }
+        fs::remove_file(&mark).unwrap();
+    }
+}
+
+/// Who follows the log, as a run does.
+struct Follower {
+    log: PathBuf,
+    trail: Trail,
+    reading: Option<(Segment, Source)>,
+    position: u64,
+    lines: u64,
+    /// What was read, each with its id.
+    read: Vec<(String, String)>,
+    notices: Vec<Notice>,
+    /// What the checkpoint says.
+    saved: Option<SavedInput>,
+}
+
+impl Follower {
+    fn new(log: &Path, saved: Option<&SavedInput>) -> Self {
+        let trail = Trail::new(log, Some(options()), saved, false);
+        let log = log.into();
+        Self {
+            log,
+            trail,
+            reading: None,
+            position: 0,
+            lines: 0,
+            read: Vec::new(),
+            notices: Vec::new(),
+            saved: saved.cloned(),
+        }
+    }
+
+    /// One turn; whether anything happened.
+    async fn turn(&mut self) -> bool {
+        let Some((segment, source)) = &mut self.reading else {
+            let look = self.trail.look().unwrap();
+            self.notices.extend(std::iter::from_fn(|| self.trail.poll_notice()));
+            let Look::Segment(segment) = look else { return false };
+            (self.position, self.lines) = (segment.position, segment.lines);
+            let follow = Some((&*self.log, options()));
+            let source = Source::start_segment(&segment, follow, SourceOptions::new(Instant::now())).unwrap();
+            self.reading = Some((segment, source));
+            // As a run does, before anything is sent.
+            self.saved = self.saved();
+            return true;
+        };
+        if let Some(line) = source.line() {
+            let Line::Record(record) = line else { panic!("{line:?}") };
+            assert_eq!((record.position, record.number), (self.position, self.lines + 1));
+            let line = String::from_utf8(record.line.to_vec()).unwrap();
+            self.read.push((format!("{}:{}", segment.input, record.position), line));
+            (self.position, self.lines) = (record.end, record.number);
+            return true;
+        }
+        match tokio::time::timeout(Duration::from_millis(1), source.fill()).await {
+            Ok(Ok(true)) => true,
+            Ok(Ok(false)) => {
+                self.trail.handle_end(self.position, self.lines);
+                self.reading = None;
+                true
+            }
+            Ok(Err(error)) => panic!("{error}"),
+            Err(_) => false,
+        }
+    }
+
+    /// Goes on until so many lines were read.
+    #[track_caller]
+    fn reads(&mut self, count: usize) -> impl Future<Output = ()> {
+        let at = std::panic::Location::caller();
+        async move {
+            let began = Instant::now();
+            while self.read.len() < count {
+                let went_on = self.turn().await;
+                assert!(began.elapsed() < DEADLINE, "{at}: only {:?}, {:?}", self.read, self.notices);
+                if !went_on {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Goes on for a while, and says that nothing more is read.
+    async fn reads_no_more(&mut self) {
+        let (before, began) = (self.read.len(), Instant::now());
+        while began.elapsed() < 4 * options().grace {
+            self.turn().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.read[before..], []);
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        self.read.iter().map(|(_, line)| &**line).collect()
+    }
+
+    fn saved(&self) -> Option<SavedInput> {
+        let (segment, _) = self.reading.as_ref()?;
+        segment.saved(self.position, self.lines).unwrap()
+    }
+
+    /// Every line once, and no id twice.
+    #[track_caller]
+    fn has_read_all_of(&self, writer: &Writer) {
+        assert_eq!(self.texts(), writer.written, "{:?}", self.notices);
+        let ids: BTreeMap<&str, &str> = self.read.iter().map(|(id, line)| (&**id, &**line)).collect();
+        assert_eq!(ids.len(), self.read.len());
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_none_before_its_line_feed() {
+    let mut writer = Writer::new();
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads_no_more().await;
+    assert_eq!(follower.notices, [Notice::Missing(writer.log())], "told once");
+    writer.open();
+    follower.reads_no_more().await;
+    writer.part("o");
+    follower.reads_no_more().await;
+    writer.part("n").part("e\ntw");
+    follower.reads(1).await;
+    follower.reads_no_more().await;
+    writer.part("o\n").written.extend(["one".into(), "two".into()]);
+    follower.reads(2).await;
+    follower.has_read_all_of(&writer);
+    assert_eq!(follower.notices.len(), 1);
+}
+
+#[tokio::test]
+async fn a_line_is_read_soon_after_it_was_written() {
+    let mut writer = Writer::new();
+    writer.open().line("first");
+    let mut trail = Trail::new(&writer.log(), Some(FollowOptions::default()), None, false);
+    let Look::Segment(segment) = trail.look().unwrap() else { panic!("a file") };
+    let follow = Some((&*writer.log(), FollowOptions::default())).map(|(path, options)| (path.to_owned(), options));
+    let follow = follow.as_ref().map(|(path, options)| (&**path, *options));
+    let mut source = Source::start_segment(&segment, follow, SourceOptions::new(Instant::now())).unwrap();
+    assert!(source.fill().await.unwrap() && source.line().is_some());
+    for number in 0..5 {
+        // Long enough for the pauses to have grown.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let began = Instant::now();
+        writer.line(&number.to_string());
+        assert!(source.fill().await.unwrap() && source.line().is_some());
+        assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_file_is_read_to_its_end_first_also_what_is_written_late() {
+    let mut writer = Writer::new();
+    writer.open().line("1").line("2");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(2).await;
+    writer.line("3").rename().line("4");
+    follower.reads(4).await;
+    // While the path leads nowhere the old file is followed.
+    follower.reads_no_more().await;
+    writer.line("5");
+    follower.reads(5).await;
+    let mut late = writer.file.take().unwrap();
+    writer.open();
+    follower.turn().await;
+    late.write_all(b"6\n").unwrap();
+    writer.written.push("6".into());
+    writer.line("7");
+    follower.reads(7).await;
+    follower.has_read_all_of(&writer);
+    // Too late is told.
+    late.write_all(b"lost\n").unwrap();
+    follower.reads_no_more().await;
+    follower.notices.extend(follower.trail.poll_notice());
+    let told = [Notice::Next(writer.log()), Notice::Late { path: writer.log(), len: 5 }];
+    assert_eq!(follower.notices, told);
+}
+
+#[tokio::test]
+async fn the_last_line_of_a_finished_file_needs_no_line_feed() {
+    let mut writer = Writer::new();
+    writer.open().line("1").part("2");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(1).await;
+    writer.rename();
+    follower.reads_no_more().await;
+    writer.written.push("2".into());
+    writer.open().line("3");
+    follower.reads(3).await;
+    follower.has_read_all_of(&writer);
+}
+
+#[tokio::test]
+async fn a_cut_file_is_read_from_its_beginning_also_when_it_is_longer_than_before() {
+    let mut writer = Writer::new();
+    writer.open().line("header").line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(2).await;
+    writer.cut().line("header").line("2");
+    follower.reads(4).await;
+    // Between two looks.
+    fs::write(writer.log(), "header\n3\n4\n5\n").unwrap();
+    writer.written.extend(["header", "3", "4", "5"].map(Into::into));
+    follower.reads(8).await;
+    // As long as before.
+    fs::write(writer.log(), "header\n6\n7\n8\n").unwrap();
+    writer.written.extend(["header", "6", "7", "8"].map(Into::into));
+    follower.reads(12).await;
+    writer.cut();
+    follower.reads_no_more().await;
+    writer.cut().line("9");
+    follower.reads(13).await;
+    follower.has_read_all_of(&writer);
+    assert_eq!(follower.notices, vec![Notice::Cut { path: writer.log(), lost: 0 }; 4]);
+}
+
+#[tokio::test]
+async fn what_was_cut_off_unread_is_read_from_the_copy_or_told() {
+    let mut writer = Writer::new();
+    writer.open().line("1").part("2");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(1).await;
+    follower.reads_no_more().await;
+    writer.copy_and_cut();
+    writer.written.push("2".into());
+    writer.line("3");
+    follower.reads(3).await;
+    follower.has_read_all_of(&writer);
+    writer.part("4");
+    follower.reads_no_more().await;
+    writer.cut().line("5");
+    follower.reads(4).await;
+    follower.has_read_all_of(&writer);
+    let told = [
+        Notice::Cut { path: writer.log(), lost: 0 },
+        Notice::Rotated(writer.path("log.1")),
+        Notice::Next(writer.log()),
+        Notice::Cut { path: writer.log(), lost: 1 },
+    ];
+    assert_eq!(follower.notices, told);
+}
+
+#[tokio::test]
+async fn a_deleted_and_a_replaced_file_are_read_to_their_ends() {
+    let mut writer = Writer::new();
+    writer.open().line("header").line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(2).await;
+    fs::remove_file(writer.log()).unwrap();
+    writer.line("2");
+    follower.reads(3).await;
+    writer.open().line("header").line("3");
+    follower.reads(5).await;
+    // Another with the same beginning, moved over it.
+    fs::write(writer.path("new"), "header\n3\n4\n").unwrap();
+    writer.line("3a");
+    fs::rename(writer.path("new"), writer.log()).unwrap();
+    writer.written.extend(["header", "3", "4"].map(Into::into));
+    follower.reads(9).await;
+    follower.has_read_all_of(&writer);
+}
+
+#[tokio::test]
+async fn several_rotations_while_nobody_looked_are_read_in_their_order() {
+    for by_copy in [false, true] {
+        let mut writer = Writer::new();
+        let rotate = |writer: &mut Writer| {
+            if by_copy {
+                writer.copy_and_cut();
+            } else {
+                writer.rename().open();
+            }
+        };
+        writer.open().line("header").line("of before");
+        rotate(&mut writer);
+        writer.written.clear();
+        writer.line("header").line("1");
+        let mut follower = Follower::new(&writer.log(), None);
+        follower.reads(2).await;
+        let saved = follower.saved();
+        writer.line("2");
+        for rotation in 0..11 {
+            rotate(&mut writer);
+            writer.line("header").line(&format!("after {rotation}"));
+        }
+        fs::write(writer.path("log.dead"), "header\nanother\n").unwrap();
+        let read = std::mem::take(&mut follower.read);
+        let mut follower = Follower::new(&writer.log(), saved.as_ref());
+        follower.read = read;
+        follower.reads(writer.written.len()).await;
+        follower.has_read_all_of(&writer);
+        let between = follower.notices.iter().filter(|notice| matches!(notice, Notice::Between(_))).count();
+        assert_eq!((between, follower.notices[0].clone()), (10, Notice::Rotated(writer.path("log.11"))));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_hides_none_that_came_after_it() {
+    let mut writer = Writer::new();
+    writer.open().line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(1).await;
+    let saved = follower.saved();
+    writer.rename().open().line("2").rename().open().line("3");
+    fs::remove_file(writer.path("log.2")).unwrap();
+    fs::write(writer.path("log.3.gz"), "packed").unwrap();
+    let read = std::mem::take(&mut follower.read);
+    let mut follower = Follower::new(&writer.log(), saved.as_ref());
+    follower.read = read;
+    follower.reads(3).await;
+    follower.has_read_all_of(&writer);
+    let told = [
+        Notice::Replaced(writer.log()),
+        Notice::Compressed(writer.path("log.3.gz")),
+        Notice::Between(writer.path("log.1")),
+        Notice::Next(writer.log()),
+    ];
+    assert_eq!(follower.notices, told);
+}
+
+#[tokio::test]
+async fn a_position_in_a_cut_file_is_none() {
+    let mut writer = Writer::new();
+    writer.open().line("1").line("2").line("3");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(3).await;
+    assert!(follower.saved().is_some());
+    writer.cut();
+    assert_eq!(follower.saved(), None);
+    // Written anew and longer: what is there now would be taken for what was read.
+    for number in 0..10 {
+        writer.line(&format!("new {number}"));
+    }
+    assert_eq!(follower.saved(), None);
+}
+
+#[tokio::test]
+async fn starting_over_keeps_the_ids_of_the_same_bytes_and_gives_others_to_others() {
+    let mut writer = Writer::new();
+    writer.open().line("header").line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(2).await;
+    writer.cut().line("header").line("2");
+    follower.reads(4).await;
+    let saved = follower.saved().unwrap();
+    assert_eq!(saved.generation, 1);
+    let again = |saved| {
+        let mut trail = Trail::new(&writer.log(), None, Some(saved), true);
+        let Look::Segment(segment) = trail.look().unwrap() else { panic!("a file") };
+        assert!(matches!(trail.look().unwrap(), Look::End));
+        assert_eq!((segment.position, segment.lines), (0, 0));
+        segment.input
+    };
+    let same = again(&saved);
+    assert_eq!((same.name(), same.generation()), (&*saved.name, 1));
+    fs::write(writer.log(), "header\n3\n").unwrap();
+    assert_eq!(again(&saved).generation(), 2);
+}
+
+/// Everything that can happen to a log, restarts at any point included; no line is written twice.
+#[tokio::test]
+async fn every_line_is_read_once_in_order_whatever_happens_to_the_files() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
+    for seed in 0..seeds {
+        let mut rng = Rng::new(seed);
+        let mut writer = Writer::new();
+        writer.open();
+        let mut follower = Follower::new(&writer.log(), None);
+        // What is rotated away before anybody ever looked is nobody's.
+        writer.line("the start");
+        while !follower.turn().await {}
+        let mut first: Vec<String> = Vec::new();
+        let mut ids: BTreeMap<String, String> = BTreeMap::new();
+        let mut partial = String::new();
+        let mut number = 0;
+        for _ in 0..40 {
+            let (there, whole) = (writer.log().exists(), partial.is_empty());
+            match rng.below(12) {
+                0 if there && whole => drop(writer.rename().open()),
+                1 if there && whole => drop(writer.copy_and_cut()),
+                // The writer learns of it late.
+                2 if there => drop(writer.rename()),
+                3 if !there && whole => drop(writer.open()),
+                4 => {
+                    // A restart, with a checkpoint of some point before.
+                    take(&mut follower, &mut first, &mut ids, seed);
+                    follower = Follower::new(&writer.log(), follower.saved.as_ref());
+                }
+                5 | 6 => {
+                    for _ in 0..rng.below(20) {
+                        follower.turn().await;
+                        if rng.below(3) == 0 {
+                            follower.saved = follower.saved().or(follower.saved);
+                        }
+                    }
+                }
+                7 => {
+                    number += 1;
+                    let part = format!("{number}.");
+                    writer.part(&part);
+                    partial += &part;
+                }
+                _ => {
+                    for _ in 0..rng.below(4) {
+                        number += 1;
+                        let rest = format!("line {number}");
+                        writer.part(&format!("{rest}\n"));
+                        writer.written.push(std::mem::take(&mut partial) + &rest);
+                    }
+                }
+            }
+            if !writer.log().exists() && partial.is_empty() && rng.below(2) == 0 {
+                writer.open();
+            }
+        }
+        writer.line(&format!("{partial}the end"));
+        if !partial.is_empty() {
+            writer.written.pop();
+            writer.written.push(format!("{partial}{partial}the end"));
+        }
+        let began = Instant::now();
+        loop {
+            follower.turn().await;
+            let last = follower.read.last().map(|(_, line)| line);
+            if last == writer.written.last() {
+                break;
+            }
+            let (told, wanted) = (&follower.notices, &writer.written);
+            assert!(
+                began.elapsed() < DEADLINE,
+                "seed {seed}: {wanted:?} {first:?} {:?} {told:?} {:?}",
+                follower.read,
+                follower.reading
+            );
+            tokio::task::yield_now().await;
+        }
+        take(&mut follower, &mut first, &mut ids, seed);
+        assert_eq!(first, writer.written, "seed {seed}: {:?}", follower.notices);
+    }
+}
+
+/// Holds what was read against what was read before.
+fn take(follower: &mut Follower, first: &mut Vec<String>, ids: &mut BTreeMap<String, String>, seed: u64) {
+    for (id, line) in follower.read.drain(..) {
+        match ids.insert(id.clone(), line.clone()) {
+            None => first.push(line),
+            Some(before) => assert_eq!(before, line, "seed {seed}: one id, {id}, two lines"),
+        }
+    }
+}
