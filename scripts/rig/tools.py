@@ -81,6 +81,11 @@ def prometheus_client() -> Path:
     return installed("prometheus_client", unpacked_wheel)
 
 
+def fast_json_schema() -> Path:
+    """The folder to put on sys.path for `import fastjsonschema`."""
+    return installed("fastjsonschema", unpacked_wheel)
+
+
 def nats_cli() -> Path:
     """The nats command: PATH, then `go install` of the pinned version."""
     found = shutil.which("nats")
