@@ -73,6 +73,9 @@ pub struct SavedInput {
     /// Of a file: the SHA-256 of the bytes before the position, at most 4096 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<String>,
+    /// Of a file at position 0: how many bytes of its beginning `tail` is the hash of instead, at most 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
     /// Of a file: when it was written last, as far as was seen, nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<String>,
@@ -181,6 +184,7 @@ impl SavedInput {
             lines,
             file: None,
             tail: None,
+            head: None,
             modified: None,
             fingerprint: fingerprint.map(|fingerprint| format!("{:016x}", fingerprint.to_bits())),
         }
@@ -388,6 +392,7 @@ mod tests {
             lines: 12,
             file: Some("00000000000000aa".into()),
             tail: Some("ab".into()),
+            head: Some(17),
             modified: Some("1767225600000000001".into()),
             fingerprint: None,
         };

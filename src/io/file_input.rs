@@ -94,7 +94,9 @@ impl Segment {
     /// # Errors
     /// The system's reason when the file cannot be read there.
     pub fn saved(&self, position: u64, lines: u64) -> io::Result<Option<SavedInput>> {
-        let tail = Sight::of(&self.file, position)?.tail();
+        // Nothing is before the beginning of a file, so it is recognised by what is behind that.
+        let head = if position == 0 { Some(Sight::of_head(&self.file, u64::MAX)?) } else { None };
+        let tail = head.as_ref().map_or_else(|| Sight::of(&self.file, position), |head| Ok(head.clone()))?.tail();
         // Looked at afterwards: what is whole now was whole when the tail was read.
         let is_file = self.file.metadata()?.is_file();
         if is_file && !self.is_whole()? {
@@ -108,6 +110,7 @@ impl Segment {
             lines,
             file: Some(hex(self.identity)),
             tail: Some(tail),
+            head: head.map(|head| head.at),
             modified: Some(self.sight().modified.to_string()),
             fingerprint: None,
         }))
@@ -138,7 +141,7 @@ impl Known {
             file: saved.file.clone(),
             position: saved.position,
             lines: saved.lines,
-            tail: (saved.position, saved.tail.clone()),
+            tail: (saved.position.max(saved.head.unwrap_or(0)), saved.tail.clone()),
             modified: saved.modified.as_deref().and_then(|modified| modified.parse().ok()),
         }
     }

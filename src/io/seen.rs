@@ -38,6 +38,11 @@ impl Sight {
         Ok(Self { at, bytes, len: metadata.len(), modified: modified(&metadata) })
     }
 
+    /// Looks at the beginning of a file: up to `len` bytes, and no more than are compared.
+    pub(super) fn of_head(file: &File, len: u64) -> io::Result<Self> {
+        Self::of(file, len.min(LEN_MAX).min(file.metadata()?.len()))
+    }
+
     /// The SHA-256 of the bytes, as hexadecimal digits.
     pub(super) fn tail(&self) -> String {
         Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -326,7 +326,8 @@ impl Trail {
                 let modified = seen::modified(&file.metadata()?);
                 Rest::Moved(known.segment(path, file.into(), Origin::Rotated)?, modified)
             }
-            (None, Some(here)) if likeness > Likeness::None => {
+            // Of a file that nothing was read of the beginning says less than its identity.
+            (None, Some(here)) if likeness > if known.position > 0 { Likeness::None } else { Likeness::Bytes } => {
                 Rest::Here(known.segment(self.path.clone(), here.try_clone()?.into(), Origin::Resumed)?)
             }
             // It may come back.

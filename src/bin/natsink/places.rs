@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use natsink::Client;
 use natsink::config::{Input as InputPlan, Plan};
-use natsink::io::{FollowOptions, Look, SavedInput, Segment, Source, SourceOptions, Trail};
+use natsink::io::{FollowOptions, Look, Origin, SavedInput, Segment, Source, SourceOptions, Trail};
 use natsink::sink::{Commit, Fingerprint, Input, Start};
 
 use super::exit::{Code, Failure};
@@ -119,6 +119,14 @@ impl Place {
             Self::Pipe(None) => {
                 Input::run(u64::from_str_radix(&client.run_id(), 16).expect("a run's id is 16 hexadecimal digits"))
             }
+        }
+    }
+
+    /// Whether a checkpoint may know it already.
+    pub(crate) const fn is_known(&self) -> bool {
+        match self {
+            Self::File(segment, _) => matches!(segment.origin, Origin::Resumed | Origin::Rotated),
+            Self::Pipe(_) => true,
         }
     }
 

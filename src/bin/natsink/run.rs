@@ -110,8 +110,8 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     let mapper = opening::mapper(plan, place.input(&client))?;
     let pipeline = Pipeline::new(mapper, opening::pipeline_options(plan), start);
     let mut store = Store { checkpoint, dead_letter, place };
-    if saved.is_none() {
-        // A crash before the first commit is then no lost checkpoint.
+    if saved.is_none() || !store.place.is_known() {
+        // A crash before the first commit is then no lost checkpoint, and what is sent before that keeps its ids.
         store.save(&pipeline.start_commit())?;
     }
     let mut feed = Feed {
