@@ -113,6 +113,7 @@ impl Publisher {
                 self.changed = true;
                 self.notice(Notice::Verified);
                 self.reject_unfit(now);
+                self.begin_recall(now);
             }
             Err(problem) => self.fail(PublisherError::Stream(problem)),
         }
@@ -147,6 +148,10 @@ impl Publisher {
         if !self.check.is_verified() && subject == self.check.subject() {
             let words = format!("{error}");
             return self.fail(PublisherError::Stream(StreamProblem::PermissionDenied { words }));
+        }
+        if let Some(needed) = self.recall.denied(subject) {
+            let words = format!("{error}");
+            return self.fail(PublisherError::RecallDenied { subject: needed, words });
         }
         let stream = stream_name(&self.options, &self.last_stream);
         let read_back_denied = subject == ReadBack::subject(&self.options.api_prefix, stream);

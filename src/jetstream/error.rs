@@ -43,6 +43,27 @@ pub enum PublisherError {
         /// The server's words.
         description: String,
     },
+    /// The user may not read back which ids the stream holds, which must be known before a message is sent again, or first.
+    RecallDenied {
+        /// The subject that the user needs permission to publish to.
+        subject: String,
+        /// The server's words.
+        words: String,
+    },
+    /// The server will not let ids be read back.
+    RecallRefused {
+        /// JetStream's error code.
+        err_code: u16,
+        /// The server's words.
+        description: String,
+    },
+    /// The stream holds more ids of earlier runs than are kept at a time, and the next message is not among them.
+    RecallTooLong {
+        /// The sequence after which they were read.
+        after: u64,
+        /// How many were read.
+        read: usize,
+    },
     /// The user may not receive acks.
     InboxDenied {
         /// The server's words.
@@ -93,6 +114,16 @@ impl fmt::Display for PublisherError {
                 last.as_ref().map_or(Ok(()), |last| write!(f, ": {last}"))
             }
             Self::Refused { err_code, description } => write!(f, "the server refuses: {description} ({err_code})"),
+            Self::RecallDenied { words, .. } => {
+                write!(f, "what the stream holds of an earlier run cannot be read back: {words}")
+            }
+            Self::RecallRefused { err_code, description } => {
+                write!(f, "what the stream holds of an earlier run cannot be read back: {description} ({err_code})")
+            }
+            Self::RecallTooLong { after, read } => write!(
+                f,
+                "the next message is not among the {read} of earlier runs that follow sequence {after} of the stream"
+            ),
             Self::InboxDenied { words } => write!(f, "acknowledgements cannot be received: {words}"),
         }
     }

@@ -9,6 +9,7 @@ use super::byte_ring::{ByteRing, RingSpan};
 use super::token::{self, TOKEN_LEN};
 use crate::connection::Outbox;
 use crate::proto::decimal::{decimal_len, put_decimal};
+use crate::time::Instant;
 
 /// Payloads of this many bytes and more, when they come shared, are kept and written without a copy.
 const SHARED_LEN_MIN: usize = 8 << 10;
@@ -43,6 +44,9 @@ pub(crate) struct Entry {
     pub(crate) pass: Option<u32>,
     /// Whether it was written more than once.
     pub(crate) resent: bool,
+    /// When it was first written, or was last known not to be stored: the stream's memory of its id may end as long after
+    /// that as its duplicate window.
+    pub(crate) doubtful_since: Instant,
     /// Refusals with a code that is not known.
     pub(crate) refusals: u8,
     /// How many bytes its last link had been given with it.
@@ -205,6 +209,7 @@ impl InFlight {
             state: State::Open,
             pass: None,
             resent: false,
+            doubtful_since: Instant::ZERO,
             refusals: 0,
             sent_end: 0,
             acked_before,
@@ -216,7 +221,7 @@ impl InFlight {
     }
 
     /// Writes the message into the outbox, its token naming this pass.
-    pub(crate) fn send(&mut self, ordinal: u64, pass: u32, outbox: &mut Outbox) {
+    pub(crate) fn send(&mut self, ordinal: u64, pass: u32, outbox: &mut Outbox, now: Instant) {
         let Some(entry) = self.entries.get_mut((ordinal - self.front) as usize) else { return };
         let bytes = self.bytes.bytes_of_mut(entry.span);
         token::write(ordinal, pass, &mut bytes[entry.token_at..]);
@@ -226,6 +231,7 @@ impl InFlight {
             outbox.push(b"\r\n");
         }
         entry.resent = entry.pass.is_some();
+        entry.doubtful_since = if entry.resent { entry.doubtful_since } else { now };
         entry.pass = Some(pass);
         entry.sent_end = outbox.pushed();
     }
@@ -245,6 +251,14 @@ impl InFlight {
 
     pub(crate) fn subject(&self, entry: &Entry) -> &[u8] {
         &self.bytes.bytes_of(entry.span)[5..5 + entry.subject_len]
+    }
+
+    /// The `Nats-Msg-Id`; `fixed_headers_len` is that of the headers before its value.
+    pub(crate) fn id(&self, entry: &Entry, fixed_headers_len: usize) -> &[u8] {
+        let bytes = &self.bytes.bytes_of(entry.span)[entry.token_at..];
+        let line_end = memchr::memchr(b'\n', bytes).map_or(0, |at| at + 1);
+        let value = bytes.get(line_end + fixed_headers_len..).unwrap_or_default();
+        &value[..memchr::memchr(b'\r', value).unwrap_or(value.len())]
     }
 
     pub(crate) fn payload<'a>(&'a self, entry: &'a Entry) -> &'a [u8] {
@@ -291,7 +305,7 @@ mod tests {
         let mut ledger = InFlight::default();
         ledger.push(&parts(b"hello", None), Owner::Tag(1), 0);
         let mut outbox = Outbox::new(1 << 20);
-        ledger.send(0, 1, &mut outbox);
+        ledger.send(0, 1, &mut outbox, Instant::ZERO);
         let first = String::from_utf8(flat(&mut outbox)).unwrap();
         let headers = "NATS/1.0\r\nNats-Msg-Id: id-1\r\na: b\r\n\r\n";
         assert_eq!(
@@ -303,9 +317,19 @@ mod tests {
             )
         );
         assert!(!ledger.entry(0).unwrap().resent);
-        ledger.send(0, 2, &mut outbox);
+        ledger.send(0, 2, &mut outbox, Instant::ZERO);
         assert_eq!(String::from_utf8(flat(&mut outbox)).unwrap(), first.replace(".0000001 ", ".0000002 "));
         assert!(ledger.entry(0).unwrap().resent);
+    }
+
+    #[test]
+    fn its_id_can_be_read() {
+        let mut ledger = InFlight::default();
+        for (tag, payload) in [&b"hello"[..], b"", b"\r\n"].into_iter().enumerate() {
+            ledger.push(&parts(payload, None), Owner::Tag(tag as u64), 0);
+            let entry = ledger.entry(tag as u64).unwrap();
+            assert_eq!(ledger.id(entry, parts(b"", None).fixed_headers.len()), b"id-1");
+        }
     }
 
     #[test]
@@ -317,7 +341,7 @@ mod tests {
         assert!(entry.span.len() < 200);
         assert_eq!(ledger.payload(entry).as_ptr(), payload.as_ptr());
         let mut outbox = Outbox::new(1 << 20);
-        ledger.send(0, 0, &mut outbox);
+        ledger.send(0, 0, &mut outbox, Instant::ZERO);
         let sent = flat(&mut outbox);
         assert!(sent.ends_with(b"xxx\r\n") && sent.len() == entry_len(&ledger));
     }

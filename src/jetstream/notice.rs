@@ -10,6 +10,13 @@ use super::{Anomaly, Outcome};
 pub enum Notice {
     /// The stream was looked at and is as it should be.
     Verified,
+    /// The ids that the stream holds were read back.
+    Recalled {
+        /// The last sequence of what was read.
+        until: u64,
+        /// Unsettled messages that were found to be stored, and later ones that can still be.
+        found: usize,
+    },
     /// Writing stopped for a while; what is unsettled will be written again.
     Paused {
         /// Why.

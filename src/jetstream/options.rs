@@ -21,6 +21,12 @@ pub struct PublisherOptions {
     pub created: Option<String>,
     /// The highest sequence the stream is known to have acknowledged.
     pub acked_seq: u64,
+    /// The sequence after which the stream can hold messages of an earlier run that will be submitted again. Before the first
+    /// message is written, the ids after it are read back; a message whose id is among them is not sent, but compared with
+    /// the stored one, and is a duplicate. `None` for a run that goes on from none. Needs `stream`.
+    pub recall_after: Option<u64>,
+    /// What the ids of such messages begin with: others are not kept while reading back. Empty keeps all.
+    pub recall_prefix: String,
     /// Messages in flight.
     pub in_flight_max: usize,
     /// Headers and payloads in flight, bytes. A larger message is admitted alone.
@@ -54,6 +60,8 @@ impl Default for PublisherOptions {
             subjects: Vec::new(),
             created: None,
             acked_seq: 0,
+            recall_after: None,
+            recall_prefix: String::new(),
             in_flight_max: 4096,
             in_flight_bytes_max: 4 << 20,
             send_timeout: Duration::from_secs(5),

@@ -56,6 +56,15 @@ enum Gait {
     Open,
 }
 
+/// What became of a chance to write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Pumped {
+    /// Messages written that had been written before.
+    pub(crate) resent: u64,
+    /// Whether the next message may be stored already, and its id forgotten.
+    pub(crate) is_doubtful: bool,
+}
+
 /// How an anomaly is answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pace {
@@ -94,8 +103,9 @@ impl Ordered {
         ledger.entry(ordinal).is_some_and(|entry| entry.pass == Some(self.pass))
     }
 
-    /// Writes what may be written. Says how many messages were written again.
-    pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox) -> u64 {
+    /// Writes what may be written, but nothing again that was in doubt for longer than `trust`: then the stream may have
+    /// forgotten its id.
+    pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox, trust: Duration, now: Instant) -> Pumped {
         let mut resent = 0;
         self.cursor = self.cursor.max(ledger.front());
         while self.cursor < ledger.back() && outbox.has_room() && !self.is_held && !self.is_stalled {
@@ -105,15 +115,20 @@ impl Ordered {
             let ordinal = self.cursor;
             let Some(entry) = ledger.entry(ordinal) else { break };
             if entry.state == State::Open {
-                resent += u64::from(entry.pass.is_some());
-                ledger.send(ordinal, self.pass, outbox);
+                if entry.pass.is_some() {
+                    if now.since(entry.doubtful_since) > trust {
+                        return Pumped { resent, is_doubtful: true };
+                    }
+                    resent += 1;
+                }
+                ledger.send(ordinal, self.pass, outbox, now);
                 if let Gait::Probing { probe } = &mut self.gait {
                     *probe = Some(ordinal);
                 }
             }
             self.cursor += 1;
         }
-        resent
+        Pumped { resent, is_doubtful: false }
     }
 
     /// A message is settled; `now_front` is the first unsettled after it, `moved` whether that moved.

@@ -12,6 +12,7 @@ use super::acks::{AckSlot, Acks};
 use super::in_flight::{InFlight, Owner, Parts, State};
 use super::ordered::{Ordered, Pace};
 use super::read_back::ReadBack;
+use super::recall::Recall;
 use super::silence::Silence;
 use super::stream_check::StreamCheck;
 use super::{
@@ -34,8 +35,8 @@ use crate::wakers::Wakers;
 pub struct Publisher {
     pub(super) options: PublisherOptions,
     /// The inbox with its last dot: what comes on subjects below it is for this publisher.
-    reply_root: String,
-    fixed_headers: Vec<u8>,
+    pub(super) reply_root: String,
+    pub(super) fixed_headers: Vec<u8>,
     /// The start of ids for messages that bring none; the ordinal is written behind it.
     own_id: String,
     own_id_root_len: usize,
@@ -43,6 +44,11 @@ pub struct Publisher {
     pub(super) lane: Ordered,
     pub(super) check: StreamCheck,
     pub(super) read_back: ReadBack,
+    pub(super) recall: Recall,
+    /// How long after a message was written the stream's memory of its id is relied on.
+    pub(super) trust: Duration,
+    /// Messages in a row that were not among the ids read back.
+    pub(super) misses: usize,
     pub(super) last_stream: String,
     pub(super) acks: Acks,
     pub(super) outcomes: VecDeque<(u64, Outcome)>,
@@ -94,6 +100,15 @@ impl Publisher {
             fixed_headers.extend_from_slice(format!("Nats-Expected-Stream: {stream}\r\n").as_bytes());
         }
         fixed_headers.extend_from_slice(b"Nats-Msg-Id: ");
+        let name_root = format!("natsink-{}", own_id_root.replace('.', "-"));
+        let recall_after = options.recall_after.filter(|_| options.stream.is_some());
+        let recall = Recall::new(
+            (options.stream.as_deref().unwrap_or_default(), &options.api_prefix),
+            name_root,
+            (recall_after, &options.recall_prefix),
+            options.backoff,
+            options.batch_timeout,
+        );
         Self {
             reply_root,
             fixed_headers,
@@ -103,6 +118,9 @@ impl Publisher {
             lane: Ordered::new(options.backoff, options.stream.is_some()),
             check: StreamCheck::new(&options),
             read_back: ReadBack::default(),
+            recall,
+            trust: Duration::MAX,
+            misses: 0,
             last_stream: String::new(),
             acks: Acks::default(),
             outcomes: VecDeque::new(),
@@ -206,8 +224,12 @@ impl Publisher {
         }
         self.refused_size = 0;
         let owner = owner(&mut self.acks);
+        let recalled = if self.recall.has_ids() { self.recall.take(id.as_bytes()) } else { None };
         self.ledger.push(&parts, owner, self.acked_seq);
         self.statistics.submitted += 1;
+        if self.recall.has_ids() || recalled.is_some() {
+            self.recalled(recalled, now);
+        }
         Ok(owner)
     }
 
@@ -221,15 +243,26 @@ impl Publisher {
         if self.failure.is_some() {
             return;
         }
-        self.check.pump(&self.reply_root, self.acked_seq, outbox, now);
+        let known_seq = self.acked_seq.max(self.recall.seen());
+        self.check.pump(&self.reply_root, known_seq, outbox, now);
         if !self.check.is_verified() {
             return;
+        }
+        if !self.recall.is_clear() || self.recall.is_due() {
+            self.go_on_recalling(outbox, now);
         }
         if !self.lane.is_paused() {
             let stream = stream_name(&self.options, &self.last_stream);
             self.read_back.pump(&self.options.api_prefix, stream, &self.reply_root, outbox);
         }
-        self.statistics.replayed += self.lane.pump(&mut self.ledger, outbox);
+        if !self.recall.is_clear() {
+            return;
+        }
+        let pumped = self.lane.pump(&mut self.ledger, outbox, self.trust, now);
+        self.statistics.replayed += pumped.resent;
+        if pumped.is_doubtful {
+            self.doubt_the_window(now);
+        }
     }
 
     // Facts.
@@ -277,6 +310,7 @@ impl Publisher {
 
     fn link_is_gone(&mut self) {
         self.check.link_lost();
+        self.recall.link_lost();
         self.silence = None;
         self.unheard_since = None;
     }
@@ -312,7 +346,9 @@ impl Publisher {
 
     /// A message came to the inbox.
     pub fn handle_message(&mut self, delivery: &Delivery<'_>, now: Instant) {
-        let Some(tail) = delivery.subject.strip_prefix(self.reply_root.as_bytes()) else { return };
+        let Some(tail) = delivery.subject.strip_prefix(self.reply_root.as_bytes()) else {
+            return self.take_recalled(delivery, now);
+        };
         if self.failure.is_some() {
             return;
         }
@@ -322,10 +358,14 @@ impl Publisher {
             return;
         }
         let status = delivery.headers.as_ref().and_then(|headers| headers.status());
+        if tail.len() == token::TOKEN_LEN {
+            return self.take_answer(tail, status, delivery.payload, now);
+        }
         match tail.first() {
-            Some(b'I') if tail.len() != token::TOKEN_LEN => self.take_stream_info(tail, status, delivery.payload, now),
-            Some(b'V') if tail.len() != token::TOKEN_LEN => self.take_read_back(tail, status, delivery.payload, now),
-            _ => self.take_answer(tail, status, delivery.payload, now),
+            Some(b'I') => self.take_stream_info(tail, status, delivery.payload, now),
+            Some(b'V') => self.take_read_back(tail, status, delivery.payload, now),
+            Some(b'C' | b'N' | b'R') => self.take_recall_answer(tail, status, delivery.payload, now),
+            _ => self.statistics.garbled += 1,
         }
     }
 
@@ -354,7 +394,7 @@ impl Publisher {
         if out {
             self.silence.get_or_insert_with(|| Silence::new(now, self.options.send_timeout));
         }
-        if out || self.check.is_asked() {
+        if out || self.check.is_asked() || self.recall.is_asked() {
             self.unheard_since.get_or_insert(now);
         }
     }
@@ -395,6 +435,7 @@ impl Publisher {
             let last = self.last_anomaly.take();
             return self.fail(PublisherError::Exhausted { elapsed, last });
         }
+        self.recall.handle_timeout(now);
         self.lane.wake(now);
         if self.lane.is_overtaken(now) {
             self.pass_over(Anomaly::Overtaken, Pace::Soon, now);
@@ -429,7 +470,10 @@ impl Publisher {
         let budget = self.options.max_elapsed.filter(|_| !self.ledger.is_empty()).map(|max| self.moved_at + max);
         let silence = self.silence.and_then(|silence| silence.timeout(self.options.send_timeout));
         let dead = self.unheard_since.map(|since| since + self.link_patience());
-        [budget, silence, dead, self.lane.timeout(), self.check.timeout()].into_iter().flatten().min()
+        [budget, silence, dead, self.lane.timeout(), self.check.timeout(), self.recall.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next outcome of a message submitted under a tag.
@@ -504,9 +548,10 @@ impl Publisher {
         self.check.info()
     }
 
-    /// Whether messages may be written now: there is a link, and the stream on it was looked at.
+    /// Whether messages may be written now: there is a link, the stream on it was looked at, and the ids in it read back
+    /// where they had to be.
     pub fn is_ready(&self) -> bool {
-        self.failure.is_none() && self.check.is_verified() && !self.lane.is_paused()
+        self.failure.is_none() && self.check.is_verified() && self.recall.is_clear() && !self.lane.is_paused()
     }
 
     /// The counts.

@@ -6,6 +6,9 @@ use super::Notice;
 pub(super) fn tell(notice: &Notice) {
     match notice {
         Notice::Verified => tracing::debug!(target: "natsink::publisher", "the stream is as it should be"),
+        Notice::Recalled { until, found } => {
+            tracing::info!(target: "natsink::publisher", until, found, "read back to sequence {until}: {found} ids are there");
+        }
         Notice::Paused { anomaly, pause } => {
             let millis = pause.as_millis();
             tracing::warn!(target: "natsink::publisher", millis, "paused for {millis} ms: {anomaly}");

@@ -4,6 +4,8 @@
 
 pub mod checks;
 mod choices;
+mod consumer;
+mod consuming;
 mod draft;
 mod driving;
 mod fault;

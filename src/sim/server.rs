@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::consumer::Consumer;
 use super::peer::Peer;
 use super::stream::{Offer, Stream};
 use super::verdict::{Arrival, Late, Script, Verdict};
@@ -28,8 +29,11 @@ pub struct Server {
     pub api_delay: Duration,
     /// Swallows questions to JetStream's API.
     pub api_silent: bool,
+    /// How far the replica is behind that leads consumers.
+    pub consumer_lag: Duration,
     /// Whether PINGs are answered.
     pub pongs: bool,
+    pub(super) consumers: Vec<Consumer>,
     script: Script,
     /// Verdicts on the next publishes, before the script is asked.
     verdicts: VecDeque<Verdict>,
@@ -39,8 +43,8 @@ pub struct Server {
     arrivals: u64,
     attempts: BTreeMap<String, u32>,
     last_reply: Option<String>,
-    violations: Vec<Violation>,
-    counts: Counts,
+    pub(super) violations: Vec<Violation>,
+    pub(super) counts: Counts,
 }
 
 /// A connection, as the server counts them.
@@ -58,8 +62,12 @@ pub struct Counts {
     pub pongs: u64,
     /// `STREAM.INFO` questions.
     pub info_questions: u64,
-    /// `STREAM.MSG.GET` questions.
+    /// `STREAM.MSG.GET` questions for a sequence.
     pub read_backs: u64,
+    /// Consumers made.
+    pub consumers_made: u64,
+    /// Messages that consumers have delivered.
+    pub recalled: u64,
     /// Verdicts after which a later message may be stored before an earlier one.
     pub adverse: u64,
 }
@@ -73,7 +81,7 @@ struct Held {
 }
 
 #[derive(Debug)]
-enum Answer {
+pub(super) enum Answer {
     Payload(Vec<u8>),
     NoResponders { subject: String },
 }
@@ -88,7 +96,9 @@ impl Server {
             denied: Vec::new(),
             api_delay: Duration::ZERO,
             api_silent: false,
+            consumer_lag: Duration::ZERO,
             pongs: true,
+            consumers: Vec::new(),
             script: Script::default(),
             verdicts: VecDeque::new(),
             peers: BTreeMap::new(),
@@ -158,6 +168,19 @@ impl Server {
     pub fn restart(&mut self) {
         self.peers.clear();
         self.held.clear();
+        self.consumers.clear();
+    }
+
+    /// All consumers are gone, as when the server is that held them.
+    pub fn lose_consumers(&mut self) {
+        for consumer in core::mem::take(&mut self.consumers) {
+            self.say_all(consumer.end());
+        }
+    }
+
+    /// How many consumers there are.
+    pub fn consumers(&self) -> usize {
+        self.consumers.len()
     }
 
     /// Time has passed.
@@ -167,7 +190,11 @@ impl Server {
 
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.held.iter().map(|held| held.at).min()
+        let consumers = self.consumers.iter().filter_map(|consumer| {
+            let stream = self.streams.iter().find(|stream| stream.name == consumer.stream);
+            consumer.timeout(stream.filter(|_| self.jetstream), self.consumer_lag)
+        });
+        self.held.iter().map(|held| held.at).chain(consumers).min()
     }
 
     /// Moves what is owed to this client into `into`. `false` when the server has closed the connection.
@@ -367,7 +394,15 @@ impl Server {
     }
 
     fn take_question(&mut self, subject: &str, reply: Option<&str>, payload: &[u8], now: Instant) {
-        let Some(reply) = reply.filter(|_| !self.api_silent) else { return };
+        if self.api_silent {
+            return;
+        }
+        if self.jetstream
+            && let Some(question) = subject.strip_prefix("$JS.API.CONSUMER.")
+        {
+            return self.take_consumer_question(question, reply, payload, now);
+        }
+        let Some(reply) = reply else { return };
         let of = |stream: &str| self.streams.iter().find(|known| known.name == stream).filter(|_| self.jetstream);
         let missing = || br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#.to_vec();
         let answer = if !self.jetstream {
@@ -376,13 +411,20 @@ impl Server {
             self.counts.info_questions += 1;
             Answer::Payload(of(stream).map_or_else(missing, Stream::info))
         } else if let Some(stream) = subject.strip_prefix("$JS.API.STREAM.MSG.GET.") {
-            self.counts.read_backs += 1;
-            let seq =
-                serde_json::from_slice::<serde_json::Value>(payload).ok().and_then(|ask| ask.get("seq")?.as_u64());
-            Answer::Payload(of(stream).map_or_else(missing, |stream| stream.message_answer(seq.unwrap_or(0))))
+            let ask: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
+            let seq = ask.get("seq").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let is_next = ask.get("next_by_subj").is_some();
+            self.counts.read_backs += u64::from(!is_next);
+            Answer::Payload(of(stream).map_or_else(missing, |stream| {
+                stream.message_answer(if is_next { stream.from(seq) } else { stream.at(seq) })
+            }))
         } else {
             Answer::NoResponders { subject: subject.to_string() }
         };
+        self.answer_in_time(reply, answer, now);
+    }
+
+    pub(super) fn answer_in_time(&mut self, reply: &str, answer: Answer, now: Instant) {
         if self.api_delay.is_zero() {
             self.answer(reply, &answer);
         } else {
@@ -403,9 +445,10 @@ impl Server {
         for held in released {
             self.answer(&held.reply, &held.answer);
         }
+        self.deliver_consumed(now);
     }
 
-    fn answer(&mut self, reply: &str, answer: &Answer) {
+    pub(super) fn answer(&mut self, reply: &str, answer: &Answer) {
         let heard = match answer {
             Answer::Payload(payload) => self.deliver(reply, None, None, payload),
             Answer::NoResponders { subject } => {
@@ -417,13 +460,31 @@ impl Server {
     }
 
     /// Gives a message to all who have subscribed to it, and to one of each queue group. Whether anybody had.
-    fn deliver(&mut self, subject: &str, reply: Option<&str>, headers: Option<&[u8]>, payload: &[u8]) -> bool {
+    pub(super) fn deliver(
+        &mut self,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<&[u8]>,
+        payload: &[u8],
+    ) -> bool {
+        self.deliver_as(subject, subject, reply, headers, payload)
+    }
+
+    /// As [`Server::deliver`], to those who have subscribed to `to`, as if it had come on `subject`.
+    pub(super) fn deliver_as(
+        &mut self,
+        to: &str,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<&[u8]>,
+        payload: &[u8],
+    ) -> bool {
         let Ok(name) = Subject::new(subject) else { return false };
         let reply = reply.and_then(|reply| Subject::new(reply).ok());
         let mut heard = false;
         let mut groups = BTreeSet::new();
         for peer in self.peers.values_mut() {
-            for (sid, queue) in peer.matching(subject) {
+            for (sid, queue) in peer.matching(to) {
                 if queue.is_none_or(|queue| groups.insert(queue)) {
                     encode::msg(&mut peer.output, name, sid, reply, headers, payload);
                     peer.delivered(sid);

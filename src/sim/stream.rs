@@ -43,6 +43,8 @@ pub struct Stored {
     pub id: Option<String>,
     /// Its payload.
     pub payload: Vec<u8>,
+    /// When it was stored.
+    pub at: Instant,
 }
 
 /// A message on offer.
@@ -111,6 +113,11 @@ impl Stream {
         self.stored.get(index)
     }
 
+    /// The first message at a sequence or after it.
+    pub fn from(&self, seq: u64) -> Option<&Stored> {
+        self.stored.iter().find(|stored| stored.seq >= seq)
+    }
+
     /// The last sequence given to a message.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
@@ -163,6 +170,11 @@ impl Stream {
         self.stored.clear();
     }
 
+    /// Deletes one message. Its id goes on.
+    pub fn delete(&mut self, seq: u64) {
+        self.stored.retain(|stored| stored.seq != seq);
+    }
+
     /// Loses all that was stored after `seq`, as a server does whose disk was restored.
     pub fn rewind(&mut self, seq: u64) {
         self.stored.retain(|stored| stored.seq <= seq);
@@ -198,9 +210,9 @@ impl Stream {
     }
 
     /// The answer to `STREAM.MSG.GET`.
-    pub fn message_answer(&self, seq: u64) -> Vec<u8> {
+    pub fn message_answer(&self, stored: Option<&Stored>) -> Vec<u8> {
         const KIND: &str = "io.nats.jetstream.api.v1.stream_msg_get_response";
-        match self.at(seq) {
+        match stored {
             None => format!(
                 r#"{{"type":"{KIND}","error":{{"code":404,"err_code":10037,"description":"no message found"}}}}"#
             ),
@@ -210,8 +222,8 @@ impl Stream {
                     payload => format!(r#""data":"{}","#, base64::encode(payload)),
                 };
                 format!(
-                    r#"{{"type":"{KIND}","message":{{"subject":{:?},"seq":{seq},{data}"time":"2026-11-23T20:41:57Z"}}}}"#,
-                    stored.subject
+                    r#"{{"type":"{KIND}","message":{{"subject":{:?},"seq":{},{data}"time":"2026-11-23T20:41:57Z"}}}}"#,
+                    stored.subject, stored.seq
                 )
             }
         }
@@ -237,6 +249,7 @@ impl Stream {
             subject: offer.subject.to_string(),
             id: offer.id.map(ToString::to_string),
             payload: offer.payload.to_vec(),
+            at: now,
         });
         self.last_seq
     }

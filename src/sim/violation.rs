@@ -19,6 +19,8 @@ pub enum Violation {
     SidReused(u64),
     /// A subject, pattern or header block that is none.
     Malformed(String),
+    /// A consumer, or a question to one, that is not as a reader of ids has it.
+    Consumer(String),
     /// A publish with an answer wanted, and no id to know it by when it comes again.
     NoMsgId(String),
 }

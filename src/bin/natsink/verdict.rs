@@ -15,6 +15,15 @@ pub(crate) fn of_publisher(error: &PublisherError, sink: StreamSink<'_>) -> Fail
         PublisherError::Stream(problem) => of_stream(problem, sink),
         PublisherError::Exhausted { .. } => Failure::new(Code::Unavailable, "unavailable", error.to_string()),
         PublisherError::Refused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
+        PublisherError::RecallDenied { subject, .. } => {
+            let help = format!("without that an event could be stored twice: allow this user to publish to {subject}");
+            Failure::new(Code::Permission, "permission", format!("{error}; {help}"))
+        }
+        PublisherError::RecallRefused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
+        PublisherError::RecallTooLong { .. } => {
+            let help = "the checkpoint is too old to go on from: see natsink checkpoint set --help";
+            Failure::new(Code::Fenced, "checkpoint_too_old", format!("{error}; {help}"))
+        }
         PublisherError::InboxDenied { .. } => {
             let help = "allow this user to subscribe to its inbox, or name an allowed one with --inbox-prefix";
             Failure::new(Code::Permission, "inbox_denied", error.to_string()).with_help(help)

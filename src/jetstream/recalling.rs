@@ -1,0 +1,208 @@
+//! When a publisher reads ids back, and what it makes of them: messages that are stored already are never sent.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde_json::Value;
+
+use super::ack::PubAck;
+use super::delivered::Delivered;
+use super::id_set::Digest;
+use super::in_flight::State;
+use super::publisher::Publisher;
+use super::recall::{IDS_MAX, Progress};
+use super::verdict::Verdict;
+use super::{Notice, Outcome, PublisherError, StoredMessage, StreamWarning};
+use crate::connection::{Delivery, Outbox};
+use crate::time::Instant;
+
+/// Messages in a row that were not among the ids read back after which those left are taken for ids of other inputs. An
+/// earlier run can have lost or been refused as many as its window held.
+const MISSES_MAX: usize = 1 << 16;
+
+impl Publisher {
+    /// The stream was looked at.
+    pub(super) fn begin_recall(&mut self, now: Instant) {
+        let Some(info) = self.check.info() else { return };
+        // Where consumers remove messages, what is stored cannot be read back; the warning says so.
+        let can_recall = !info.warnings.contains(&StreamWarning::Retention);
+        self.trust = if can_recall { info.duplicate_window / 2 } else { Duration::MAX };
+        let last_seq = info.last_seq;
+        if !can_recall {
+            self.recall.finish();
+        } else if self.recall.begin(last_seq) {
+            self.end_recall(now);
+        }
+    }
+
+    /// What is to be written next was written so long ago that the stream may have stored it, and forgotten its id.
+    pub(super) fn doubt_the_window(&mut self, now: Instant) {
+        let front = self.ledger.front();
+        let Some(after) = self.ledger.entry(front).map(|entry| entry.acked_before) else { return };
+        let open = (front..self.ledger.back()).filter_map(|ordinal| self.ledger.entry(ordinal));
+        let written = open.filter(|entry| entry.state == State::Open && entry.pass.is_some());
+        let wanted: Vec<Digest> =
+            written.map(|entry| Digest::of(self.ledger.id(entry, self.fixed_headers.len()))).collect();
+        self.recall.want(after, wanted);
+        self.check.doubt(now);
+    }
+
+    /// Writes what is to be asked, and goes on where ids have been used up.
+    pub(super) fn go_on_recalling(&mut self, outbox: &mut Outbox, now: Instant) {
+        if self.recall.is_full() {
+            let held = self.recall.ids_held();
+            // What comes next and is not among the ids read may be among those not read.
+            let front = self.ledger.entry(self.ledger.front());
+            let waits = front.is_some_and(|entry| entry.state == State::Open);
+            if held <= IDS_MAX / 2 || (waits && held < IDS_MAX) {
+                self.recall.resume();
+            } else if waits {
+                let after = self.options.recall_after.unwrap_or(0);
+                return self.fail(PublisherError::RecallTooLong { after, read: held });
+            }
+        }
+        self.recall.pump(&self.reply_root, outbox, now);
+    }
+
+    /// A message on the inbox that is no answer: what the consumer delivers has the subject it was stored under.
+    pub(super) fn take_recalled(&mut self, delivery: &Delivery<'_>, now: Instant) {
+        if self.failure.is_some() || self.recall.is_clear() {
+            return;
+        }
+        let Some(delivered) = delivery.reply.and_then(Delivered::parse) else {
+            self.statistics.garbled += 1;
+            return;
+        };
+        self.unheard_since = None;
+        // What cannot be read in the headers that another writer gave a message is no id of ours.
+        let id = delivery.headers.as_ref().and_then(|headers| headers.value("Nats-Msg-Id"));
+        if self.recall.handle_delivered(delivered, id, now) == Some(Progress::Read) {
+            self.have_read(now);
+        }
+    }
+
+    /// An answer to a question about the consumer.
+    pub(super) fn take_recall_answer(&mut self, tail: &[u8], status: Option<u16>, payload: &[u8], now: Instant) {
+        if !self.recall.is_answer(tail) {
+            return;
+        }
+        match (tail[0], status) {
+            (b'R', Some(status)) => self.recall.handle_status(status, now),
+            (_, Some(_)) => self.recall.start_anew(now),
+            (b'C', None) => self.take_created(payload, now),
+            (b'N', None) => self.take_look(payload, now),
+            (_, None) => self.statistics.garbled += 1,
+        }
+    }
+
+    fn take_created(&mut self, payload: &[u8], now: Instant) {
+        if let Some(PubAck::Refused { code, err_code, description }) = PubAck::parse(payload) {
+            return self.take_recall_refusal(code, err_code, description, now);
+        }
+        let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
+        match answer.get("config").and(answer.get("name")).and_then(Value::as_str) {
+            Some(_) => self.recall.handle_created(answer.get("num_pending").and_then(Value::as_u64)),
+            None => self.statistics.garbled += 1,
+        }
+    }
+
+    fn take_look(&mut self, payload: &[u8], now: Instant) {
+        /// JetStream's error code for a message that is not there.
+        const NO_MESSAGE: u16 = 10037;
+        let next = match (StoredMessage::parse(payload), PubAck::parse(payload)) {
+            (Some(message), _) => Some(message.seq),
+            (None, Some(PubAck::Refused { err_code: NO_MESSAGE, .. })) => None,
+            (None, Some(PubAck::Refused { code, err_code, description })) => {
+                return self.take_recall_refusal(code, err_code, description, now);
+            }
+            (None, _) => {
+                self.statistics.garbled += 1;
+                return;
+            }
+        };
+        if self.recall.handle_look(next, now) == Progress::Read {
+            self.have_read(now);
+        }
+    }
+
+    fn take_recall_refusal(&mut self, code: u16, err_code: u16, description: alloc::string::String, now: Instant) {
+        // JetStream's error codes.
+        const IN_USE: u16 = 10013;
+        const EXISTS: u16 = 10148;
+        const NO_CONSUMER: u16 = 10014;
+        const NO_STREAM: u16 = 10059;
+        match err_code {
+            NO_STREAM => {
+                self.recall.want_again();
+                self.check.doubt(now);
+            }
+            IN_USE | EXISTS | NO_CONSUMER => self.recall.start_anew(now),
+            _ if matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly) || code == 503 => {
+                self.recall.start_anew(now);
+            }
+            _ => self.fail(PublisherError::RecallRefused { err_code, description }),
+        }
+    }
+
+    /// As many ids were read as there are, or as can be held.
+    fn have_read(&mut self, now: Instant) {
+        if self.recall.seen() >= self.recall.until() {
+            return self.end_recall(now);
+        }
+        self.match_unsettled(now);
+        if self.recall.ids_held() >= IDS_MAX {
+            self.recall.hold();
+        }
+    }
+
+    fn end_recall(&mut self, now: Instant) {
+        let found = self.match_unsettled(now) + self.recall.ids_held();
+        self.recall.finish();
+        self.misses = 0;
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            if let Some(entry) = self.ledger.entry_mut(ordinal) {
+                entry.doubtful_since = now;
+            }
+        }
+        self.notice(Notice::Recalled { until: self.recall.until(), found });
+    }
+
+    /// Holds the unsettled messages against the ids that were read. How many are there.
+    fn match_unsettled(&mut self, now: Instant) -> usize {
+        let mut found = 0;
+        for ordinal in self.ledger.front()..self.ledger.back() {
+            if !self.recall.has_ids() {
+                break;
+            }
+            let Some(entry) = self.ledger.entry(ordinal).filter(|entry| entry.state == State::Open) else { continue };
+            if let Some(seq) = self.recall.take(self.ledger.id(entry, self.fixed_headers.len())) {
+                found += 1;
+                self.is_stored(ordinal, seq, now);
+            }
+        }
+        found
+    }
+
+    /// The message just taken was held against the ids, and found at this sequence, or not.
+    pub(super) fn recalled(&mut self, seq: Option<u64>, now: Instant) {
+        if let Some(seq) = seq {
+            self.misses = 0;
+            return self.is_stored(self.ledger.back() - 1, seq, now);
+        }
+        self.misses += 1;
+        if self.recall.is_clear() && self.misses >= MISSES_MAX.max(self.options.in_flight_max.saturating_mul(16)) {
+            self.recall.forget();
+        }
+    }
+
+    /// The stream holds a message with this one's id: it is read back and compared.
+    fn is_stored(&mut self, ordinal: u64, seq: u64, now: Instant) {
+        if !self.options.check_duplicates {
+            return self.settle(ordinal, Outcome::Duplicate { seq, verified: false }, now);
+        }
+        if let Some(entry) = self.ledger.entry_mut(ordinal) {
+            entry.state = State::Checking { seq };
+        }
+        self.read_back.ask(ordinal, seq);
+    }
+}
