@@ -114,6 +114,9 @@ impl Publisher {
                 self.notice(Notice::Verified);
                 self.reject_unfit(now);
                 self.begin_recall(now);
+                if self.is_missing_known {
+                    self.ask_again();
+                }
             }
             Err(problem) => self.fail(PublisherError::Stream(problem)),
         }
@@ -131,7 +134,14 @@ impl Publisher {
             }
             return;
         }
-        let outcome = match StoredMessage::parse(payload) {
+        let stored = StoredMessage::parse(payload);
+        if stored.is_none() && entry.pass.is_none() && !self.is_missing_known {
+            // Its id was read back, and now it is not there: purged, or this is not the stream any more.
+            self.is_missing_known = true;
+            return self.check.doubt(now);
+        }
+        self.is_missing_known &= stored.is_none();
+        let outcome = match stored {
             None => Outcome::Duplicate { seq, verified: false },
             Some(stored)
                 if stored.subject.as_bytes() == self.ledger.subject(entry)

@@ -47,6 +47,8 @@ pub struct Publisher {
     pub(super) recall: Recall,
     /// How long after a message was written the stream's memory of its id is relied on.
     pub(super) trust: Duration,
+    /// Whether the stream was looked at since a message that it was known to hold was missing.
+    pub(super) is_missing_known: bool,
     /// Messages in a row that were not among the ids read back.
     pub(super) misses: usize,
     pub(super) last_stream: String,
@@ -120,6 +122,7 @@ impl Publisher {
             read_back: ReadBack::default(),
             recall,
             trust: Duration::MAX,
+            is_missing_known: false,
             misses: 0,
             last_stream: String::new(),
             acks: Acks::default(),

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::draft::Sent;
+use super::draft::{Draft, Sent};
 use super::stream::{Stored, Stream};
 use super::violation::Violation;
 use super::world::World;
@@ -14,7 +14,7 @@ use crate::session::PublisherId;
 /// Everything that must hold at any moment: what was answered is true, nothing is there twice, nobody misbehaved.
 pub fn always(world: &World) {
     acked_is_stored(world);
-    once_within_window(world);
+    once(world);
     one_outcome_at_most(world);
     nothing_before_connect(world);
     no_msg_without_sub(world);
@@ -45,15 +45,15 @@ pub fn acked_is_stored(world: &World) {
     }
 }
 
-/// No id is stored twice: worlds that want to see it happen have a duplicate window that ends.
-pub fn once_within_window(world: &World) {
+/// No id is stored twice, however short the duplicate window and however long the outages.
+pub fn once(world: &World) {
     for stream in &world.server.streams {
         let mut seen = BTreeMap::new();
         for stored in stream.stored() {
             if let Some(id) = &stored.id
                 && let Some(before) = seen.insert(id, stored.seq)
             {
-                panic!("once_within_window: {id} at {before} and at {}", stored.seq);
+                panic!("once: {id} at {before} and at {}", stored.seq);
             }
         }
     }
@@ -110,6 +110,14 @@ pub fn stored_in_order(world: &World, publisher: PublisherId) {
     let sequences = sequences(world, publisher);
     assert!(sequences.iter().all(Option::is_some), "stored_in_order: not all are stored: {sequences:?}");
     assert!(sequences.is_sorted(), "stored_in_order: {sequences:?}");
+}
+
+/// The numbered messages below `count` are all stored, once each.
+pub fn all_stored(world: &World, count: usize) {
+    let ids = world.server.streams.iter().flat_map(|stream| ids(stream.stored()));
+    let mut numbers: Vec<usize> = ids.filter_map(Draft::number).collect();
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..count), "all_stored: {numbers:?}");
 }
 
 /// How many messages of a publisher the stream holds before one that was submitted earlier.

@@ -1,10 +1,11 @@
 //! Worlds made at random: anything may happen for a while, nothing that must not; then all must come to an end.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::choices::Choices;
-use super::draft::Draft;
+use super::draft::{Draft, Sent};
 use super::fault::{Direction, Fault};
 use super::server::Server;
 use super::stream::{Refusal, Stream};
@@ -13,7 +14,7 @@ use super::wire::Pace;
 use super::world::World;
 use super::{checks, scenes};
 use crate::connection::ConnectionOptions;
-use crate::jetstream::PublisherOptions;
+use crate::jetstream::{Outcome, PublisherOptions};
 use crate::session::PublisherId;
 
 /// How long things go wrong.
@@ -51,6 +52,81 @@ pub fn play(seed: u64) -> World {
     }
     come_to_an_end(&mut world, CALM_MAX);
     world
+}
+
+/// Plays the world with a duplicate window of a second that follows from this seed: the server goes away for longer than
+/// that, and so does the client, which then begins anew with what it last had acknowledged in order.
+///
+/// A server that sleeps over bytes for longer than its window stores a copy that was on its way twice; no client could
+/// mend that, so it does not happen here.
+///
+/// # Panics
+/// When something does not hold that must, with the name of the check.
+pub fn play_beyond_the_window(seed: u64) -> World {
+    let mut choices = Choices::from_seed(seed);
+    let choices = &mut choices;
+    let mut stream = Stream::new(scenes::STREAM, "ord.>");
+    stream.duplicate_window = Duration::from_secs(1);
+    stream.replicas = choices.one_of(&[1, 3]);
+    let mut world = World::new(Server::new(stream), World::connection_options(), seed);
+    if choices.one_in(3) {
+        world.server.consumer_lag = choices.time(Duration::from_secs(4));
+    }
+    (world.up, world.down) = (brisk(choices), brisk(choices));
+    let mut options = PublisherOptions {
+        in_flight_max: choices.one_of(&[4096, 64, 8, 1]),
+        send_timeout: choices.one_of(&[5, 1]) * Duration::from_secs(1),
+        ..PublisherOptions::stream(scenes::STREAM)
+    };
+    let messages = choices.below(120) as usize;
+    let mut first = 0;
+    for life in 0..=choices.below(3) {
+        let publisher = world.add_publisher(options.clone());
+        world.server.script(moods(choices, seed + life));
+        (first..messages).for_each(|number| world.enqueue(publisher, Draft::numbered(number, 8)));
+        for _ in 0..choices.below(4) {
+            let fault = match fault(choices) {
+                Fault::Stop(time) => Fault::Restart(time),
+                fault => fault,
+            };
+            world.fault(choices.time(UNREST / 4), fault);
+        }
+        for _ in 0..4 {
+            world.run(choices.time(UNREST / 8));
+            checks::always(&world);
+            if choices.one_in(4) {
+                world.server.lose_consumers();
+            }
+            if choices.one_in(4) {
+                let now = world.now();
+                let number = world.stream().last_seq();
+                world.stream().store("ord.9", &format!("other-{number}"), b"somebody else's", now);
+            }
+        }
+        // The position is the end of what is settled from the beginning on. When the message after it was sent, all were
+        // acknowledged that stand a window before it: reading begins behind those.
+        let seq = |sent: &Sent| match sent.outcomes[..] {
+            [Outcome::Stored { seq } | Outcome::Duplicate { seq, .. }] => Some(seq),
+            _ => None,
+        };
+        let seqs: Vec<u64> = world.sent.iter().map_while(seq).collect();
+        let acked = seqs[..seqs.len().saturating_sub(options.in_flight_max)].iter().max().copied();
+        options.recall_after = options.recall_after.or(Some(0)).max(acked);
+        options.acked_seq = options.recall_after.unwrap_or(0);
+        first += seqs.len();
+        world.restart_client(World::connection_options(), seed + life + 1);
+        world.run(choices.time(Duration::from_secs(5)));
+    }
+    let publisher = world.add_publisher(options);
+    (first..messages).for_each(|number| world.enqueue(publisher, Draft::numbered(number, 8)));
+    come_to_an_end(&mut world, CALM_MAX);
+    checks::all_stored(&world, messages);
+    world
+}
+
+/// Wires on which nothing is on its way for long.
+fn brisk(choices: &mut Choices<'_>) -> Pace {
+    Pace { latency: choices.time(Duration::from_millis(50)), chunk: choices.one_of(&[4096, 64, 1]), ..Pace::default() }
 }
 
 /// Liveness: once nothing goes wrong any more, everything is settled.

@@ -70,11 +70,8 @@ pub struct Peaks {
 impl World {
     /// A world in which nothing has happened yet, not even a dial.
     pub fn new(server: Server, options: ConnectionOptions, seed: u64) -> Self {
-        let mut bytes = [7; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        bytes[24..].copy_from_slice(&seed.to_le_bytes());
         Self {
-            session: Session::new(options, &Entropy::new(bytes)),
+            session: Session::new(options, &entropy(seed)),
             server,
             up: Pace::default(),
             down: Pace::default(),
@@ -112,6 +109,23 @@ impl World {
         let id = self.session.add_publisher(options, self.now).expect("the session is open");
         self.drafts.insert(id, VecDeque::new());
         id
+    }
+
+    /// The process of the client dies, and another begins: with a new session, and nothing submitted yet. What the server
+    /// has, it keeps.
+    pub fn restart_client(&mut self, options: ConnectionOptions, seed: u64) {
+        while let Some(link) = self.links.pop() {
+            if let Some(connection) = link.connection {
+                self.server.handle_closed(connection);
+            }
+        }
+        self.session = Session::new(options, &entropy(seed));
+        self.transmit.clear();
+        self.last_epoch = None;
+        self.drafts.clear();
+        self.outcomes.clear();
+        self.sent.clear();
+        self.settled = 0;
     }
 
     /// Leaves a message with a publisher, to be submitted as soon as its window has room.
@@ -232,4 +246,11 @@ impl World {
         ];
         links.chain(others).flatten().min()
     }
+}
+
+fn entropy(seed: u64) -> Entropy {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[24..].copy_from_slice(&seed.to_le_bytes());
+    Entropy::new(bytes)
 }
