@@ -18,7 +18,7 @@ const BATCH: u64 = 400;
 /// How long the server waits with an unfinished batch before it says so.
 const EXPIRES: Duration = Duration::from_secs(1);
 /// How long a consumer lives on that nobody asks.
-const INACTIVE: Duration = Duration::from_secs(30);
+const INACTIVE: Duration = Duration::from_secs(10);
 /// How long an answer is waited for; each time in a row twice as long.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// Ids that are held at once: with more after them, reading goes on when some of these were submitted.

@@ -226,12 +226,12 @@ impl fmt::Display for StreamWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ShortDuplicateWindow => {
-                "its duplicate window is under 2 minutes: a longer outage can store events twice"
+                "its duplicate window is under 2 minutes: outages of half of that and more are followed by reading ids back"
             }
             Self::MemoryStorage => "it keeps messages in memory: a restart of the server loses them",
             Self::OneReplica => "it has one replica: a lost disk loses its messages",
             Self::AsyncPersistence => "its persist_mode is async: messages are acknowledged before they are written",
-            Self::Retention => "its consumers remove messages: their ids are forgotten when the server restarts",
+            Self::Retention => "its consumers remove messages: their ids are forgotten when the server restarts, and cannot be read back",
             Self::DiscardsOld => "it discards old messages when it is full",
             Self::Removable => "messages can be deleted or purged from it",
             Self::OtherWriters => "other streams feed it",

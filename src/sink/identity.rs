@@ -75,22 +75,27 @@ const NAME: Escape = Escape::of(b"|.");
 const ORDINAL: Escape = Escape::of(b"|,@");
 const FILE: Escape = Escape::of(b"|,:");
 
+/// What the ids of all events of this pipeline begin with.
+pub fn pipeline_id_prefix(pipeline: &str) -> String {
+    let mut prefix = String::new();
+    PIPELINE.append(pipeline, &mut prefix);
+    prefix.push('|');
+    prefix
+}
+
 /// What the ids of events of this pipeline begin with that are named by their position in this input; the position
 /// stands behind it.
 pub fn position_id_prefix(pipeline: &str, input: &Input) -> String {
-    let mut prefix = String::new();
-    PIPELINE.append(pipeline, &mut prefix);
+    let mut prefix = pipeline_id_prefix(pipeline);
     // Writing to a String cannot fail.
-    let _ = write!(prefix, "|{input}:");
+    let _ = write!(prefix, "{input}:");
     prefix
 }
 
 impl Identity {
     /// `events` tells whether lines are change events.
     pub(crate) fn new(pipeline: &str, rule: &IdRule, events: bool, paths: &mut Paths) -> Self {
-        let mut prefix = String::new();
-        PIPELINE.append(pipeline, &mut prefix);
-        prefix.push('|');
+        let prefix = pipeline_id_prefix(pipeline);
         let rule = match rule {
             IdRule::Position => Rule::Position(events.then(|| Source::new(paths))),
             IdRule::Content => Rule::Content,

@@ -40,7 +40,7 @@ pub use fan_out_commit::FanOutCommit;
 pub use fingerprint::{Fingerprint, LineHash, PrefixHash};
 pub use gap::Gap;
 pub use histogram::Histogram;
-pub use identity::{ID_LEN_MAX, IdRule, position_id_prefix};
+pub use identity::{ID_LEN_MAX, IdRule, pipeline_id_prefix, position_id_prefix};
 pub use input::Input;
 pub use mapper::{Mapped, Mapper};
 pub use mapper_options::{MapperError, MapperOptions};

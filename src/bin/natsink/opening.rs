@@ -5,7 +5,7 @@ use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
 use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
 use natsink::jetstream::{PublisherOptions, StreamInfo};
 use natsink::proto::Pattern;
-use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions};
+use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions, pipeline_id_prefix};
 
 use super::exit::{Code, Failure};
 use super::store::Kept;
@@ -45,6 +45,8 @@ pub(crate) fn publisher_options(plan: &Plan, sink: StreamSink<'_>, saved: Option
     options.subjects = Pattern::new(sink.subject.as_pattern()).into_iter().collect();
     options.created = known.map(|known| known.created.clone());
     options.acked_seq = known.map_or(0, |known| known.read_from);
+    options.recall_after = known.map(|known| known.read_from);
+    options.recall_prefix = pipeline_id_prefix(&plan.pipeline);
     options.in_flight_max = plan.in_flight.events_max;
     options.in_flight_bytes_max = plan.in_flight.bytes_max;
     options.send_timeout = sink.send_timeout;
