@@ -28,6 +28,9 @@ mod message;
 mod nats;
 mod plan;
 mod policy;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod properties;
 mod read;
 mod sinks;
 mod source;
