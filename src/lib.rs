@@ -121,6 +121,8 @@ pub use driver::credentials;
 pub use driver::tls;
 #[cfg(feature = "tokio")]
 pub use driver::{Ack, Client, Publisher, Subscription, connect};
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use driver::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions, SinkTarget};
 
 #[cfg(feature = "sim")]
 #[doc(hidden)]

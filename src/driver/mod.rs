@@ -55,5 +55,7 @@ mod transport;
 
 #[cfg(feature = "tokio")]
 pub use self::handles::{Ack, Client, Publisher, Subscription};
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use self::handles::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions, SinkTarget};
 #[cfg(feature = "tokio")]
 pub use self::tokio::connect;

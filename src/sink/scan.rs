@@ -145,7 +145,7 @@ impl Scanner {
 }
 
 /// The reader's words, without the number of the line: there is but one.
-fn not_json(error: serde_json::Error) -> EventError {
+pub(crate) fn not_json(error: serde_json::Error) -> EventError {
     let text = error.to_string();
     let words = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
     EventError::NotJson { reason: alloc::format!("{words} in column {}", error.column()) }

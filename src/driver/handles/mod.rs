@@ -6,10 +6,22 @@ mod entropy;
 mod handle;
 mod publisher;
 mod shared;
+#[cfg(all(feature = "tokio", feature = "sink"))]
+mod sink;
+#[cfg(all(feature = "tokio", feature = "sink"))]
+mod sink_options;
+#[cfg(all(feature = "tokio", feature = "sink"))]
+mod sink_outcome;
 mod subscription;
 
 pub use client::Client;
 pub use publisher::{Ack, Publisher};
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use sink::Sink;
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use sink_options::{SinkOpenError, SinkOptions, SinkTarget};
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use sink_outcome::{BatchResult, Delivered, SinkError};
 pub use subscription::Subscription;
 
 pub(super) use client::options;
