@@ -122,7 +122,7 @@ pub use driver::tls;
 #[cfg(feature = "tokio")]
 pub use driver::{Ack, Client, Publisher, Subscription, connect};
 #[cfg(all(feature = "tokio", feature = "sink"))]
-pub use driver::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions, SinkTarget};
+pub use driver::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions};
 
 #[cfg(feature = "sim")]
 #[doc(hidden)]

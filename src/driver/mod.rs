@@ -56,6 +56,6 @@ mod transport;
 #[cfg(feature = "tokio")]
 pub use self::handles::{Ack, Client, Publisher, Subscription};
 #[cfg(all(feature = "tokio", feature = "sink"))]
-pub use self::handles::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions, SinkTarget};
+pub use self::handles::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions};
 #[cfg(feature = "tokio")]
 pub use self::tokio::connect;

@@ -19,7 +19,7 @@ pub use publisher::{Ack, Publisher};
 #[cfg(all(feature = "tokio", feature = "sink"))]
 pub use sink::Sink;
 #[cfg(all(feature = "tokio", feature = "sink"))]
-pub use sink_options::{SinkOpenError, SinkOptions, SinkTarget};
+pub use sink_options::{SinkOpenError, SinkOptions};
 #[cfg(all(feature = "tokio", feature = "sink"))]
 pub use sink_outcome::{BatchResult, Delivered, SinkError};
 pub use subscription::Subscription;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::client::Client;
 use super::publisher::{Ack, Publisher};
-use super::sink_options::{SinkOpenError, SinkOptions, SinkTarget};
+use super::sink_options::{SinkOpenError, SinkOptions};
 use super::sink_outcome::{BatchResult, Delivered, SinkError};
 use crate::jetstream::PublisherError;
 use crate::proto::HeaderBlock;
@@ -92,11 +92,11 @@ impl Sink {
     }
 
     fn open(client: &Client, options: SinkOptions, own: Option<Client>) -> Result<Self, SinkOpenError> {
-        let SinkOptions { id, required, events, target } = options.completed();
+        let SinkOptions { id, required, events, stream } = options.completed();
         let mapper = Mapper::new(events.clone()).map_err(SinkOpenError::Options)?;
-        let target = match target {
-            SinkTarget::Stream(options) => Target::Stream(client.publisher(options).map_err(SinkOpenError::Session)?),
-            SinkTarget::Core => Target::Core(client.clone()),
+        let target = match stream {
+            Some(options) => Target::Stream(client.publisher(options).map_err(SinkOpenError::Session)?),
+            None => Target::Core(client.clone()),
         };
         let mappers = Mutex::new(std::vec![mapper]);
         let closed = AtomicBool::new(false);

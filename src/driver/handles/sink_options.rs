@@ -29,18 +29,9 @@ pub struct SinkOptions {
     pub required: bool,
     /// How events become messages: pipeline, subject, key, ids, envelope and headers, by the rules of the command.
     pub events: MapperOptions,
-    /// Where they go.
-    pub target: SinkTarget,
-}
-
-/// Where an embedded sink delivers to.
-#[derive(Clone, Debug)]
-pub enum SinkTarget {
-    /// A stream, in order, nothing lost and nothing twice. The subjects that the stream must capture are added to these
-    /// options.
-    Stream(PublisherOptions),
-    /// Core NATS: at most once past the server's socket.
-    Core,
+    /// The stream that they go into, and how: in order, nothing lost and nothing twice. The subjects that the stream must
+    /// capture are added. `None` is core NATS: at most once past the server's socket.
+    pub stream: Option<PublisherOptions>,
 }
 
 /// Why an embedded sink cannot begin.
@@ -69,7 +60,7 @@ impl SinkOptions {
         subject: &str,
         stream: impl Into<String>,
     ) -> Result<Self, TemplateError> {
-        Self::to(pipeline, subject, SinkTarget::Stream(PublisherOptions::stream(stream)))
+        Self::to(pipeline, subject, Some(PublisherOptions::stream(stream)))
     }
 
     /// As [`stream`](Self::stream), to core NATS.
@@ -77,18 +68,18 @@ impl SinkOptions {
     /// # Errors
     /// As for [`stream`](Self::stream).
     pub fn core(pipeline: impl Into<String>, subject: &str) -> Result<Self, TemplateError> {
-        Self::to(pipeline, subject, SinkTarget::Core)
+        Self::to(pipeline, subject, None)
     }
 
-    fn to(pipeline: impl Into<String>, subject: &str, target: SinkTarget) -> Result<Self, TemplateError> {
+    fn to(pipeline: impl Into<String>, subject: &str, stream: Option<PublisherOptions>) -> Result<Self, TemplateError> {
         let subject = Template::new(subject, TemplateKind::Subject)?;
         let events = MapperOptions::new(pipeline, Input::named("embedded"), Format::Event, subject);
-        Ok(Self { id: "nats".into(), required: true, events, target })
+        Ok(Self { id: "nats".into(), required: true, events, stream })
     }
 
     /// Tells each half what it has to know of the other.
     pub(super) fn completed(mut self) -> Self {
-        if let SinkTarget::Stream(options) = &mut self.target {
+        if let Some(options) = &mut self.stream {
             options.subjects.extend(Pattern::new(self.events.subject.as_pattern()));
             self.events.reserved.push(options.api_prefix.clone());
         }
