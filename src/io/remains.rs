@@ -109,6 +109,14 @@ impl Remains {
         copy().map_err(failed("copy", &self.path))
     }
 
+    /// Keeps all lines from this offset on that there were at the beginning.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn keep_from(&mut self, start: u64) -> Result<(), DeadLetterError> {
+        self.keep(start..self.len.max(start))
+    }
+
     /// Keeps a letter as it is now.
     ///
     /// # Errors

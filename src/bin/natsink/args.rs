@@ -7,6 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use natsink::config::Flags;
 
+use super::dlq_args::DlqCommand;
+
 /// Delivers events from a file or a pipe into a NATS JetStream stream: nothing lost, nothing twice, in order.
 #[derive(Debug, Parser)]
 #[command(name = "natsink", version, subcommand_required = true, after_help = EXIT_CODES)]
@@ -24,6 +26,9 @@ pub(crate) enum Command {
     /// Look for what a run with the same arguments would trip over, and say what mends it
     #[command(after_help = CHECK_EXAMPLE)]
     Check(Box<CheckArgs>),
+    /// Look at events that could not be delivered, deliver them after all, or give them up
+    #[command(subcommand)]
+    Dlq(Box<DlqCommand>),
     /// Print the version
     Version,
 }
@@ -79,7 +84,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
-struct ConnectionArgs {
+pub(crate) struct ConnectionArgs {
     /// Servers: nats:// or tls://[user:password@|token@]host[:port], separated by commas [env: NATS_URL]
     #[arg(long, value_name = "URL", value_parser = secret)]
     url: Option<natsink::connection::Secret>,
@@ -195,7 +200,7 @@ struct FileArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Time")]
-struct TimeArgs {
+pub(crate) struct TimeArgs {
     /// Give up when nothing has moved for so long; 0 is never [default: 0]
     #[arg(long, value_name = "SECONDS")]
     max_elapsed: Option<String>,
@@ -231,8 +236,7 @@ impl RunArgs {
     /// The flags, for the configuration to make sense of.
     pub(crate) fn flags(&self) -> Flags {
         let Self { config: _, connection, input, message, files, time, log } = self;
-        Flags {
-            url: connection.url.clone(),
+        let mut flags = Flags {
             stream: message.stream.clone(),
             subject: message.subject.clone(),
             input: input.input.clone(),
@@ -250,29 +254,46 @@ impl RunArgs {
             dead_letter: files.dead_letter.clone(),
             receipt: files.receipt.clone(),
             http: log.http.clone(),
-            user: connection.user.clone(),
-            password: connection.password.clone(),
-            token: connection.token.clone(),
-            creds: connection.creds.clone(),
-            nkey: connection.nkey.clone(),
-            context: connection.context.clone(),
-            tls_ca: connection.tls_ca.clone(),
-            tls_cert: connection.tls_cert.clone(),
-            tls_key: connection.tls_key.clone(),
-            tls_first: connection.tls_first,
-            js_domain: connection.js_domain.clone(),
-            js_api_prefix: connection.js_api_prefix.clone(),
-            inbox_prefix: connection.inbox_prefix.clone(),
-            connection_name: connection.connection_name.clone(),
-            max_elapsed: time.max_elapsed.clone(),
-            send_timeout: time.send_timeout.clone(),
-            batch_timeout: time.batch_timeout.clone(),
-            connect_timeout: time.connect_timeout.clone(),
             strict_input: input.strict_input,
             log: log.log.clone(),
             log_format: log.log_format.clone(),
             quiet: log.quiet,
-        }
+            ..Flags::default()
+        };
+        connection.fill(&mut flags);
+        time.fill(&mut flags);
+        flags
+    }
+}
+
+impl ConnectionArgs {
+    /// Adds these flags to others.
+    pub(crate) fn fill(&self, flags: &mut Flags) {
+        flags.url = self.url.clone();
+        flags.user = self.user.clone();
+        flags.password = self.password.clone();
+        flags.token = self.token.clone();
+        flags.creds = self.creds.clone();
+        flags.nkey = self.nkey.clone();
+        flags.context = self.context.clone();
+        flags.tls_ca = self.tls_ca.clone();
+        flags.tls_cert = self.tls_cert.clone();
+        flags.tls_key = self.tls_key.clone();
+        flags.tls_first = self.tls_first;
+        flags.js_domain = self.js_domain.clone();
+        flags.js_api_prefix = self.js_api_prefix.clone();
+        flags.inbox_prefix = self.inbox_prefix.clone();
+        flags.connection_name = self.connection_name.clone();
+    }
+}
+
+impl TimeArgs {
+    /// Adds these flags to others.
+    pub(crate) fn fill(&self, flags: &mut Flags) {
+        flags.max_elapsed = self.max_elapsed.clone();
+        flags.send_timeout = self.send_timeout.clone();
+        flags.batch_timeout = self.batch_timeout.clone();
+        flags.connect_timeout = self.connect_timeout.clone();
     }
 }
 

@@ -2,6 +2,10 @@
 
 mod args;
 mod check;
+mod dlq;
+mod dlq_args;
+mod dlq_mark;
+mod dlq_replay;
 mod exit;
 mod feed;
 mod fresh_start;
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{}", args::version());
             ExitCode::SUCCESS
         }
+        Command::Dlq(command) => dlq::run(&command).into(),
         Command::Run(args) => run_with_receipt(&args).into(),
         Command::Check(args) => check::check(&args).into(),
     }
