@@ -165,7 +165,7 @@ fn summary_of_acks(status: &Status) -> MetricFamily {
         metric.set_summary(summary);
         metric
     };
-    let help = "The same times as quantiles of the whole run, within 1/32; quantile 1 is the longest.";
+    let help = "Time of an event from being read to its acknowledgement, as quantiles of the whole run; quantile 1 is the longest.";
     let metrics = status.sinks.iter().map(metric).collect();
     family("deltaforge_sink_ack_latency_seconds", help, MetricType::SUMMARY, metrics)
 }
