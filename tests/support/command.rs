@@ -122,6 +122,11 @@ impl Place {
     /// Starts `natsink run` with these further arguments. Server, stream and subject are those of the place where the
     /// arguments do not say else; there is always a receipt.
     pub fn start(&self, args: &[&str]) -> Run {
+        self.start_in(args, &[])
+    }
+
+    /// The same with more of an environment.
+    pub fn start_in(&self, args: &[&str], environment: &[(&str, &str)]) -> Run {
         let url = self.server.url();
         let mut words = vec!["run"];
         for (flag, value) in [("--url", url.as_str()), ("--stream", "ORDERS"), ("--subject", "orders.events")] {
@@ -129,17 +134,22 @@ impl Place {
                 words.extend([flag, value]);
             }
         }
-        self.start_bare(&[words.as_slice(), args].concat())
+        self.spawn(&[words.as_slice(), args].concat(), environment)
     }
 
     /// Starts the command with these arguments and a receipt.
     pub fn start_bare(&self, args: &[&str]) -> Run {
+        self.spawn(args, &[])
+    }
+
+    fn spawn(&self, args: &[&str], environment: &[(&str, &str)]) -> Run {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let receipt = self.path(&format!("receipt-{number}.json"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_natsink"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NATS_")) {
             command.env_remove(name);
         }
+        command.envs(environment.iter().copied());
         command.current_dir(self.folder.path()).args(args).arg("--receipt").arg(&receipt);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command runs");

@@ -357,21 +357,22 @@ impl Feed<'_> {
 
     /// Shows how the run goes.
     fn show(&self) {
-        let counts = self.pipeline.counts();
-        let mut status = self.board.lock();
-        status.state = if self.is_stopping() { State::Stopping } else { State::Running };
-        status.saw(std::time::Instant::now(), counts, self.pipeline.position(), self.pipeline.committed_position());
-        status.backpressure = self.backpressure;
-        status.input.len = self.input_len;
-        status.stage = Times::from(self.pipeline.latency());
-        let is_moving = status.stuck(status.looked) < Duration::from_secs(1);
-        let (latency, position) = (status.stage.clone(), self.pipeline.position());
-        let sink = &mut status.sinks[0];
-        (sink.counts, sink.latency, sink.position) = (counts, latency, position);
-        self.obstacles.show(sink);
-        if is_moving && sink.up && sink.verified {
-            sink.obstacle = None;
-        }
+        let (counts, latency) = (self.pipeline.counts(), Times::from(self.pipeline.latency()));
+        let (position, committed) = (self.pipeline.position(), self.pipeline.committed_position());
+        self.board.show(|status| {
+            status.state = if self.is_stopping() { State::Stopping } else { State::Running };
+            status.saw(counts, position, committed);
+            status.backpressure = self.backpressure;
+            status.input.len = self.input_len;
+            status.stage.clone_from(&latency);
+            let is_moving = status.is_moving();
+            let sink = &mut status.sinks[0];
+            (sink.counts, sink.latency, sink.position) = (counts, latency, position);
+            self.obstacles.show(sink);
+            if is_moving && sink.up && sink.verified {
+                sink.obstacle = None;
+            }
+        });
     }
 
     /// Brings the receipt up to date.

@@ -14,6 +14,7 @@ mod http_page;
 mod later;
 mod log;
 mod metrics;
+mod notify;
 mod obstacles;
 mod opening;
 mod places;

@@ -19,7 +19,7 @@ use super::places::{Place, Places};
 use super::progress::Progress;
 use super::receipt::Receipt;
 use super::signals::Signals;
-use super::status::Board;
+use super::status::{Board, State};
 use super::store::Store;
 use super::stream_sink::the_sink;
 use super::verdict;
@@ -42,16 +42,17 @@ pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure>
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Io, "runtime", format!("cannot start: {error}")))?;
-    let result = runtime.block_on(deliver(plan, receipt));
+    let board = Board::new(plan);
+    let result = runtime.block_on(deliver(plan, &board, receipt));
+    board.close();
     receipt.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     // A read that blocks for ever, as on a pipe that nobody writes to, holds no one up.
     runtime.shutdown_background();
     result
 }
 
-async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> {
+async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Finish, Failure> {
     let mut signals = Signals::listen()?;
-    let board = Board::new(plan);
     if let Some(addr) = plan.http {
         http::serve(addr, board.clone())?;
     }
@@ -66,7 +67,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     // A file that is followed may come later; meanwhile there is a server to be looked for.
     let mut found = None;
     if !places.is_endless() {
-        match first(&mut places, &mut signals, &board, None).await? {
+        match first(&mut places, &mut signals, board, None).await? {
             Look::Found(first) => found = Some(first),
             Look::Stopped(signal) => return stopped(signal, is_well),
         }
@@ -75,12 +76,12 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
 
     let client =
         Client::start(opening::connection_options(the_sink(plan).nats)).map_err(|reason| verdict::of_close(&reason))?;
-    signals.reconnect(client.clone(), plan.clone());
+    signals.reconnect(client.clone(), plan.clone(), board.clone());
     let publisher = client
         .publisher(opening::publisher_options(plan, the_sink(plan), saved.as_ref()))
         .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
     let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
-    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles, &board).await? {
+    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles, board).await? {
         Look::Found(stream) => stream,
         Look::Stopped(signal) => return stopped(signal, is_well),
     };
@@ -89,7 +90,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
     }
     let (place, start) = match found {
         Some(found) => found,
-        None => match first(&mut places, &mut signals, &board, Some(&mut obstacles)).await? {
+        None => match first(&mut places, &mut signals, board, Some(&mut obstacles)).await? {
             Look::Found(first) => first,
             Look::Stopped(signal) => return stopped(signal, is_well),
         },
@@ -125,7 +126,7 @@ async fn deliver(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> 
         outcomes: Vec::with_capacity(plan.in_flight.events_max.min(65_536)),
         signals,
         obstacles,
-        board,
+        board: board.clone(),
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
@@ -172,10 +173,16 @@ async fn first(
             signal = signals.next() => return Ok(Look::Stopped(signal)),
             first = &mut next => return Ok(Look::Found(first?.expect("there is always something to read first"))),
             () = sleep(LOOK) => {
-                board.turned();
                 if let Some(obstacles) = &mut obstacles {
                     obstacles.look();
                 }
+                board.show(|status| {
+                    if let Some(obstacles) = &obstacles {
+                        // The stream is verified: a file to follow may come whenever it likes.
+                        status.state = State::Running;
+                        obstacles.show(&mut status.sinks[0]);
+                    }
+                });
             }
         }
     }
@@ -209,8 +216,7 @@ async fn verified(
             }
             () = sleep_until(look) => {
                 obstacles.look();
-                board.turned();
-                obstacles.show(&mut board.lock().sinks[0]);
+                board.show(|status| obstacles.show(&mut status.sinks[0]));
             }
         }
         if the_sink(plan).nats.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {

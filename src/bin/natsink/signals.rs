@@ -5,6 +5,7 @@ use natsink::config::Plan;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
+use super::status::Board;
 use super::stream_sink::the_sink;
 use super::{log, opening};
 
@@ -14,7 +15,7 @@ pub(crate) struct Signals {
     terminate: Signal,
     hangup: Signal,
     /// Who connects anew, and from what.
-    connected: Option<(Client, Plan)>,
+    connected: Option<(Client, Plan, Board)>,
 }
 
 impl Signals {
@@ -32,8 +33,8 @@ impl Signals {
     }
 
     /// From now on SIGHUP makes this client connect anew, and so read its credentials and certificates again.
-    pub(crate) fn reconnect(&mut self, client: Client, plan: Plan) {
-        self.connected = Some((client, plan));
+    pub(crate) fn reconnect(&mut self, client: Client, plan: Plan, board: Board) {
+        self.connected = Some((client, plan, board));
     }
 
     /// The number of the next signal that stops. Dropped, it loses none.
@@ -49,11 +50,12 @@ impl Signals {
 
     /// Connects anew, unless the files that are read for it would not do: a good link is not given for them.
     fn hang_up(&self) {
-        let Some((client, plan)) = &self.connected else { return log::info("SIGHUP: nothing is connected yet") };
+        let Some((client, plan, board)) = &self.connected else { return log::info("SIGHUP: nothing is connected yet") };
         match opening::check_secrets(the_sink(plan).nats) {
             Ok(()) => {
                 log::info("SIGHUP: connecting anew, with credentials and certificates read again");
                 client.reconnect();
+                board.reloaded();
             }
             Err(failure) => log::warn(format_args!("SIGHUP: the connection stays as it is: {failure}")),
         }

@@ -8,6 +8,7 @@ use natsink::config::{Delivery, Plan, SinkPlan, Target};
 use natsink::sink::{CommitPolicy, Counts, Histogram};
 use serde::Serialize;
 
+use super::notify::Notify;
 use super::receipt::micros_of;
 
 /// Seconds of which the rate is kept.
@@ -32,7 +33,10 @@ pub(crate) const ERROR_KINDS: [&str; 9] = [
 
 /// The figures, shared between the run loop and those who show them.
 #[derive(Clone)]
-pub(crate) struct Board(Arc<Mutex<Status>>);
+pub(crate) struct Board {
+    status: Arc<Mutex<Status>>,
+    manager: Arc<Mutex<Notify>>,
+}
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -145,22 +149,48 @@ pub(crate) struct Rate {
 
 impl Board {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self(Arc::new(Mutex::new(Status::new(plan))))
+        let (status, manager) = (Status::new(plan), Notify::from_env());
+        Self { status: Arc::new(Mutex::new(status)), manager: Arc::new(Mutex::new(manager)) }
     }
 
-    /// The figures, to write or to read. Held for a moment only.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Status> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// Writes figures down, and tells the service manager how it goes. The run loop does so at least five times a second;
+    /// that it does is the sign of its life.
+    pub(crate) fn show(&self, write: impl FnOnce(&mut Status)) {
+        let now = Instant::now();
+        let mut status = self.lock();
+        status.looked = now;
+        write(&mut status);
+        let mut manager = self.manager();
+        match status.state {
+            State::Starting => {}
+            State::Running => manager.ready(),
+            State::Stopping => manager.stopping(),
+        }
+        manager.turned(now, || status.line(now));
     }
 
-    /// The run loop has had its turn.
-    pub(crate) fn turned(&self) {
-        self.lock().looked = Instant::now();
+    /// The run is over, however it ended.
+    pub(crate) fn close(&self) {
+        self.lock().state = State::Stopping;
+        self.manager().stopping();
+    }
+
+    /// Credentials and certificates were read again.
+    pub(crate) fn reloaded(&self) {
+        self.manager().reloaded();
     }
 
     /// The figures of this moment.
     pub(crate) fn read(&self) -> Status {
         self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn manager(&self) -> MutexGuard<'_, Notify> {
+        self.manager.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -187,7 +217,8 @@ impl Status {
     }
 
     /// Takes note of what is settled and committed by now.
-    pub(crate) fn saw(&mut self, now: Instant, counts: Counts, position: u64, committed: u64) {
+    pub(crate) fn saw(&mut self, counts: Counts, position: u64, committed: u64) {
+        let now = self.looked;
         let settled = counts.read - counts.pending;
         let has_moved = settled != self.counts.read - self.counts.pending || position != self.input.position;
         if counts.pending == 0 {
@@ -200,12 +231,16 @@ impl Status {
         }
         (self.counts, self.input.position, self.checkpoint.position) = (counts, position, committed);
         self.rate.saw(settled, now);
-        self.looked = now;
     }
 
     /// How long something has been pending with nothing settled.
     pub(crate) fn stuck(&self, now: Instant) -> Duration {
         self.stuck_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Whether nothing is pending, or was until a moment ago.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.stuck(self.looked) < Duration::from_secs(1)
     }
 
     /// How long ago the checkpoint moved; since the start where it did not.
@@ -216,6 +251,15 @@ impl Status {
     /// What of the input is not settled, bytes, where its length is known.
     pub(crate) fn lag(&self) -> Option<u64> {
         self.input.len.map(|len| len.saturating_sub(self.input.position))
+    }
+
+    /// How it goes, in one line.
+    fn line(&self, now: Instant) -> String {
+        let Counts { stored, duplicate, pending, dead, .. } = self.counts;
+        match self.reasons(now).as_slice() {
+            [] => format!("{} delivered, {pending} pending, {dead} dead letters", stored + duplicate),
+            reasons => reasons.join("; "),
+        }
     }
 
     /// Why the run is not ready; nothing when it is.
