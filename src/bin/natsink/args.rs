@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use natsink::config::Flags;
 
 use super::dlq_args::DlqCommand;
@@ -29,6 +29,19 @@ pub(crate) enum Command {
     /// Look at events that could not be delivered, deliver them after all, or give them up
     #[command(subcommand)]
     Dlq(Box<DlqCommand>),
+    /// Print a script that completes the words of natsink in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLE)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of natsink, or of one of its commands
+    #[command(after_help = MAN_EXAMPLE)]
+    Man {
+        /// The command, such as run or dlq replay
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
     /// Print the version
     Version,
 }
@@ -48,6 +61,12 @@ Example: natsink check -c orders.yaml
 
 Takes all the arguments of run, sends nothing, changes nothing. The exit code is that of the first error, which a run would \
 end with; 0 when there are only warnings. --quiet leaves out what is as it should be.";
+
+const COMPLETIONS_EXAMPLE: &str = "\
+Example: natsink completions bash > ~/.local/share/bash-completion/completions/natsink";
+
+const MAN_EXAMPLE: &str = "\
+Example: natsink man run > /usr/local/share/man/man1/natsink-run.1";
 
 /// The arguments of `natsink check`.
 #[derive(Args, Debug)]
@@ -338,6 +357,11 @@ fn without_secret(mut mistake: clap::Error, words: &[OsString]) -> clap::Error {
     mistake
 }
 
+/// The grammar, for completions and manual pages.
+pub(crate) fn grammar() -> clap::Command {
+    Line::command()
+}
+
 /// The text of the version.
 pub(crate) fn version() -> String {
     format!("natsink {}", env!("CARGO_PKG_VERSION"))
@@ -349,8 +373,6 @@ fn secret(text: &str) -> Result<natsink::connection::Secret, std::convert::Infal
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@ mod dlq_replay;
 mod exit;
 mod feed;
 mod fresh_start;
+mod generate;
 mod http;
 mod http_page;
 mod later;
@@ -28,7 +29,6 @@ mod store;
 mod stream_sink;
 mod verdict;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::{Command, RunArgs};
@@ -56,9 +56,23 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Version => {
-            let _ = writeln!(std::io::stdout(), "{}", args::version());
+            generate::print((args::version() + "\n").as_bytes());
             ExitCode::SUCCESS
         }
+        Command::Completions { shell } => {
+            generate::print(&generate::completions(args::grammar(), shell));
+            ExitCode::SUCCESS
+        }
+        Command::Man { words } => match generate::man(args::grammar(), &words) {
+            Ok(page) => {
+                generate::print(&page);
+                ExitCode::SUCCESS
+            }
+            Err(failure) => {
+                log::say(LogLevel::Error, &failure);
+                failure.code.number().into()
+            }
+        },
         Command::Dlq(command) => dlq::run(&command).into(),
         Command::Run(args) => run_with_receipt(&args).into(),
         Command::Check(args) => check::check(&args).into(),
