@@ -226,6 +226,39 @@ fn a_named_pipe_is_not_opened() {
     assert!(made.success());
     let checked = check_orders(&place, &["--input", "pipe", "--dead-letter", "d"]);
     assert!(checked.passes().of("warning").iter().any(|told| told.contains("can be read once only")), "{checked:?}");
+    check_orders(&place, &["--input", "pipe", "--checkpoint", "c"]).fails(64, "usage", "can be read once only");
+    check_orders(&place, &["--input", "pipe", "--follow"]).fails(64, "usage", "only a file can be followed");
+}
+
+#[test]
+fn a_followed_file_may_come_later_and_a_rotated_one_is_found() {
+    let place = Place::new();
+    let words = ["--input", "in", "--follow", "--checkpoint", "c"];
+    let missing = check_orders(&place, &words);
+    assert!(missing.passes().of("ok").contains(&"input: nothing to read in in".into()), "{missing:?}");
+    place.write("in", events(3));
+    place.run(&["--input", "in", "--checkpoint", "c"]).ends(0, [3, 3, 0, 0, 0, 0]);
+    let position = place.position("c");
+    std::fs::rename(place.path("in"), place.path("in.1")).expect("renamed");
+    place.append("in.1", events(1));
+    place.write("in", events(4));
+    let rotated = check_orders(&place, &words);
+    let first = format!("input: in.1 can be read, from byte {position} on");
+    assert!(rotated.passes().of("ok").iter().any(|told| told.replace("./", "") == first), "{rotated:?}");
+}
+
+#[test]
+fn an_address_for_status_is_tried() {
+    let place = Place::new();
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = held.local_addr().expect("an address").to_string();
+    let free = format!("127.0.0.1:{}", server::free_port());
+    let offline = |addr: &str| check_orders(&place, &["--offline", "--http", addr]);
+    assert!(offline(&free).passes().of("ok").contains(&format!("http: {free} is free")));
+    let checked = offline(&taken);
+    assert!(checked.passes().of("warning").iter().any(|told| told.contains("cannot listen for HTTP")), "{checked:?}");
+    assert!(checked.fix("cannot listen").contains("http.listen"), "{checked:?}");
+    offline("192.0.2.1:9000").fails(78, "http", "cannot listen for HTTP on 192.0.2.1:9000");
 }
 
 #[test]
@@ -392,12 +425,19 @@ fn what_cannot_be_read_back_is_told() {
     let place = with_permissions(r#"["orders.>", "$JS.API.STREAM.INFO.ORDERS"]"#, r#"["_INBOX.>"]"#);
     let checked = as_bound(&place, &["--subject", "orders.events", "--checkpoint", "c", "--input-id", "x"]);
     let warned = checked.passes().of("warning").join("\n");
-    for subject in
-        ["STREAM.MSG.GET.ORDERS", "CONSUMER.CREATE.ORDERS.*", "CONSUMER.MSG.NEXT.ORDERS.*", "CONSUMER.DELETE.ORDERS.*"]
-    {
+    for subject in ["STREAM.MSG.GET.ORDERS", "CONSUMER.CREATE.ORDERS.*", "CONSUMER.MSG.NEXT.ORDERS.*"] {
         assert!(warned.contains(&format!("$JS.API.{subject}")), "{subject} is not in {warned}");
     }
     assert!(checked.fix("cannot be read back").contains("\"$JS.API.CONSUMER.CREATE.ORDERS.*\""), "{checked:?}");
+    // Where there is something to go on from, a run ends there, and so does the check.
+    place.write("in", events(5));
+    let files = ["--subject", "orders.events", "--checkpoint", "c", "--input", "in"];
+    place.run(&files).ends(0, [5, 5, 0, 0, 0, 0]);
+    place.append("in", events(1));
+    as_bound(&place, &files).fails(77, "permission", "cannot be read back");
+    let url = place.server.url().replace("free:p@", "");
+    let as_bound = ["--url", &url, "--user", "bound", "--password", "p"];
+    place.run(&[&files[..], &as_bound].concat()).fails(77, "permission", &["$JS.API.CONSUMER.CREATE.ORDERS.*"]);
 }
 
 #[test]

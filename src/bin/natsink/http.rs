@@ -46,10 +46,7 @@ const INDEX: &str = "/metrics\n/healthz\n/readyz\n/status\n/status.html\n";
 /// # Errors
 /// When that address is taken, not one of this machine's, or not allowed.
 pub(crate) fn serve(addr: SocketAddr, board: Board) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        let help = "name another with --http or http.listen";
-        Failure::new(Code::Config, "http", format!("cannot listen for HTTP on {addr}: {error}; {help}"))
-    };
+    let failed = |error: std::io::Error| cannot_listen(addr, &error);
     let listener = TcpListener::bind(addr).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
@@ -58,6 +55,12 @@ pub(crate) fn serve(addr: SocketAddr, board: Board) -> Result<(), Failure> {
     std::thread::Builder::new().name("natsink-http".into()).spawn(answer).map_err(failed)?;
     log::info(format_args!("status, health and metrics: http://{addr}/status"));
     Ok(())
+}
+
+/// An address that will not do.
+pub(crate) fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> Failure {
+    let help = "name another with --http or http.listen";
+    Failure::new(Code::Config, "http", format!("cannot listen for HTTP on {addr}: {error}")).with_help(help)
 }
 
 async fn accept(listener: TcpListener, board: Board) {

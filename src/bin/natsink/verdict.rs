@@ -17,12 +17,12 @@ pub(crate) fn of_publisher(error: &PublisherError, sink: StreamSink<'_>) -> Fail
         PublisherError::Refused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
         PublisherError::RecallDenied { subject, .. } => {
             let help = format!("without that an event could be stored twice: allow this user to publish to {subject}");
-            Failure::new(Code::Permission, "permission", format!("{error}; {help}"))
+            Failure::new(Code::Permission, "permission", error.to_string()).with_help(help)
         }
         PublisherError::RecallRefused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
         PublisherError::RecallTooLong { .. } => {
             let help = "the checkpoint is too old to go on from: see natsink checkpoint set --help";
-            Failure::new(Code::Fenced, "checkpoint_too_old", format!("{error}; {help}"))
+            Failure::new(Code::Fenced, "checkpoint_too_old", error.to_string()).with_help(help)
         }
         PublisherError::InboxDenied { .. } => {
             let help = "allow this user to subscribe to its inbox, or name an allowed one with --inbox-prefix";

@@ -2,13 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use natsink::config::{Input, Plan, Target};
-use natsink::io::{self as files, Checkpoint, CheckpointError, DeadLetterError};
+use natsink::io::{Checkpoint, CheckpointError, CheckpointFile, DeadLetterError, FollowOptions, Look, Trail};
 
 use super::super::exit::{Code, Failure};
-use super::super::verdict;
+use super::super::places::Places;
+use super::super::{http, verdict};
 use super::report::Report;
 
 /// Looks at all files of `plan`; gives the checkpoint that a run would go on from.
@@ -56,7 +58,7 @@ type Saved = (String, Option<Checkpoint>);
 /// The checkpoint: readable, whole, this pipeline's, in a folder where a new one can be written.
 fn checkpoint(plan: &Plan) -> Result<Option<Saved>, Failure> {
     let Some(path) = &plan.checkpoint else { return Ok(None) };
-    let found = files::CheckpointFile::read(path).map_err(|error| verdict::of_checkpoint(&error))?;
+    let found = CheckpointFile::read(path).map_err(|error| verdict::of_checkpoint(&error))?;
     let name = path.display();
     writable(&beside(path))
         .map_err(|error| verdict::of_checkpoint(&CheckpointError::Io { action: "write", path: path.clone(), error }))?;
@@ -72,39 +74,51 @@ fn checkpoint(plan: &Plan) -> Result<Option<Saved>, Failure> {
     }
 }
 
+/// The input, asked as a run would; nothing of it is read but what tells files apart.
 fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) {
     let saved = saved.map(|saved| &saved.input);
-    match &plan.source.input {
-        Input::Stdin { input_id } => match (saved, input_id) {
-            (Some(saved), Some(name)) => match saved.check_pipe(name) {
-                Ok(()) => report.ok("input", format!("standard input, called {name}")),
-                Err(error) => report.error("input", &verdict::of_checkpoint(&error)),
-            },
-            _ => report.ok("input", "standard input"),
-        },
-        // To open a pipe is to wait for its writer.
-        Input::File { path, .. } if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
-            let message = format!("{} can be read once only, and is not opened for a check", path.display());
-            let fix = "with a checkpoint, pipe it into standard input, with --input-id NAME".to_owned();
-            report.warning("input", message, plan.checkpoint.is_some().then_some(fix));
+    if let Err(failure) = Places::new(plan, saved, None) {
+        return report.error("input", &failure);
+    }
+    let (path, follow) = match &plan.source.input {
+        Input::Stdin { input_id: None } => return report.ok("input", "standard input"),
+        Input::Stdin { input_id: Some(name) } => return report.ok("input", format!("standard input, called {name}")),
+        Input::File { path, follow } => (path, *follow),
+    };
+    // To open a pipe is to wait for its writer.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let message = format!("{} can be read once only, and is not opened for a check", path.display());
+        return report.warning("input", message, None);
+    }
+    let mut trail = Trail::new(path, follow.then_some(FollowOptions::DEFAULT), saved, saved.is_none());
+    match trail.look() {
+        Ok(Look::Segment(segment)) => {
+            report.ok("input", format!("{} can be read, from byte {} on", segment.path.display(), segment.position));
         }
-        Input::File { path, follow } => {
-            if let Some(Err(error)) = saved.map(|saved| saved.check_file(path)) {
-                return report.error("input", &verdict::of_checkpoint(&error));
-            }
-            match files::Trail::new(path, None, saved, false).look() {
-                Ok(look) => {
-                    let from = if let files::Look::Segment(segment) = look { segment.position } else { 0 };
-                    report.ok("input", format!("{} can be read, from byte {from} on", path.display()));
-                }
-                Err(error)
-                    if *follow && fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) =>
-                {
-                    report.warning("input", error.to_string(), None);
-                }
-                Err(error) => report.error("input", &verdict::of_source(&error)),
-            }
+        Ok(_) => report.ok("input", format!("nothing to read in {}", path.display())),
+        Err(error) => report.error("input", &verdict::of_source(&error)),
+    }
+    while let Some(notice) = trail.poll_notice() {
+        match notice.is_warning() {
+            true => report.warning("input", notice.to_string(), None),
+            false => report.ok("input", notice.to_string()),
         }
+    }
+}
+
+/// The address of the status pages. One that is taken may be so by a run that goes on while this one is checked.
+pub(super) fn http(addr: SocketAddr, report: &mut Report) {
+    match TcpListener::bind(addr) {
+        Ok(_) => report.ok("http", format!("{addr} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let failure = http::cannot_listen(addr, &error);
+            report.warning(
+                "http",
+                failure.message,
+                Some("well if that is the run itself; else ".to_owned() + &failure.help.unwrap_or_default()),
+            );
+        }
+        Err(error) => report.error("http", &http::cannot_listen(addr, &error)),
     }
 }
 

@@ -38,6 +38,9 @@ fn look(args: &CheckArgs, report: &mut Report) -> Result<(), Failure> {
     let sinks = if count == 1 { "one sink".into() } else { format!("{count} sinks") };
     report.ok("configuration", format!("pipeline {}, {sinks}", plan.pipeline));
     let saved = files::check(&plan, report);
+    if let Some(addr) = plan.http {
+        files::http(addr, report);
+    }
     let usable: Vec<bool> = plan.sinks.iter().map(|sink| secrets(&sink.id, &sink.to, report)).collect();
     if args.offline {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use natsink::Client;
-use natsink::config::{Delivery, NatsPlan, Plan};
+use natsink::config::{Delivery, NatsPlan};
 use natsink::proto::{ServerError, Subject};
 use natsink::session::LinkNotice;
 
@@ -29,7 +29,7 @@ enum Answer {
 }
 
 /// Tries the subjects that a run publishes to.
-pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, client: &Client, report: &mut Report) {
+pub(super) async fn check(resumes: bool, id: &str, nats: &NatsPlan, client: &Client, report: &mut Report) {
     let pattern = nats.subject.as_pattern();
     let sample = pattern.split('.').map(|token| if token == "*" { SAMPLE } else { token });
     let sample = sample.collect::<Vec<_>>().join(".");
@@ -50,20 +50,22 @@ pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, client: &Clien
         }
     }
     if let Delivery::Ordered { stream } = &nats.delivery {
-        reading_back(plan, id, nats, stream, client, report).await;
+        reading_back(resumes, id, nats, stream, client, report).await;
     }
 }
 
-/// What is asked of JetStream beside the look at the stream: to read back what may be there already.
-async fn reading_back(plan: &Plan, id: &str, nats: &NatsPlan, stream: &str, client: &Client, report: &mut Report) {
+/// What is asked of JetStream beside the look at the stream: to read back what may be there already. A run that goes on from
+/// a checkpoint does so at once, any other when an outage was long.
+async fn reading_back(resumes: bool, id: &str, nats: &NatsPlan, stream: &str, client: &Client, report: &mut Report) {
     let api = nats.js_api_prefix.as_str();
-    let mut subjects = vec![(format!("{api}.STREAM.MSG.GET.{stream}"), format!("{api}.STREAM.MSG.GET.{stream}"))];
-    if plan.checkpoint.is_some() {
-        for verb in ["CREATE", "MSG.NEXT", "DELETE"] {
-            let root = format!("{api}.CONSUMER.{verb}.{stream}");
-            subjects.push((format!("{root}.{SAMPLE}"), format!("{root}.*")));
-        }
-    }
+    let create = format!("{api}.CONSUMER.CREATE.{stream}");
+    let pull = format!("{api}.CONSUMER.MSG.NEXT.{stream}");
+    let read = format!("{api}.STREAM.MSG.GET.{stream}");
+    let subjects = [
+        (format!("{create}.{SAMPLE}"), format!("{create}.*")),
+        (format!("{pull}.{SAMPLE}"), format!("{pull}.*")),
+        (read.clone(), read),
+    ];
     let mut denied = Vec::new();
     for (sample, pattern) in subjects {
         if ask(client, &sample).await == Answer::Denied {
@@ -76,7 +78,12 @@ async fn reading_back(plan: &Plan, id: &str, nats: &NatsPlan, stream: &str, clie
     }
     let message =
         format!("may not publish to {}: what the stream holds already cannot be read back", denied.join(", "));
-    report.warning(topic, message, Some(allow(&denied)));
+    if resumes {
+        report.error(topic, &Failure::new(Code::Permission, "permission", message).with_help(allow(&denied)));
+    } else {
+        let message = format!("{message}, as after a long outage or from a checkpoint on, and the run ends there");
+        report.warning(topic, message, Some(allow(&denied)));
+    }
 }
 
 /// Where permissions are given.

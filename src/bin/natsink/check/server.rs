@@ -27,7 +27,7 @@ pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, saved: Option<
         None => true,
     };
     if is_there {
-        permission::check(plan, id, nats, &client, report).await;
+        permission::check(saved.is_some(), id, nats, &client, report).await;
     }
     client.close();
 }
