@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use natsink::config::Flags;
 
+use super::checkpoint_args::CheckpointCommand;
 use super::dlq_args::DlqCommand;
 
 /// Delivers events from a file or a pipe into a NATS JetStream stream: nothing lost, nothing twice, in order.
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// Look at events that could not be delivered, deliver them after all, or give them up
     #[command(subcommand)]
     Dlq(Box<DlqCommand>),
+    /// Show the checkpoint of a run, move it, or accept the stream that took the place of the one it knows
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
     /// Print a script that completes the words of natsink in a shell
     #[command(after_help = COMPLETIONS_EXAMPLE)]
     Completions {

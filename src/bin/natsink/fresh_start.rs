@@ -1,22 +1,37 @@
 //! The doubt about a fresh start: is the checkpoint missing although this input was already sent?
 
-use std::time::Duration;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use natsink::Client;
-use natsink::config::Plan;
-use natsink::jetstream::StoredMessage;
-use natsink::proto::Subject;
+use natsink::config::{Input as InputPlan, Plan};
 use natsink::sink::{Input, position_id_prefix};
-use serde_json::{Value, json};
 
 use super::exit::{Code, Failure};
+use super::history::History;
 use super::log;
 use super::stream_sink::the_sink;
 
-/// Times it is asked; an election or a lost link is over then.
-const ATTEMPTS: u32 = 3;
-/// Between two of them.
-const PAUSE: Duration = Duration::from_millis(300);
+/// How many windows of events before the last one may not all be stored: an earlier run may have had a larger one.
+pub(crate) const WINDOWS: u64 = 4;
+/// Bytes read at a time.
+const BLOCK_LEN: usize = 64 * 1024;
+/// Flags of a run that have no place in the line that sets a checkpoint, and whether a value follows.
+const OTHER_FLAGS: [(&str, bool); 9] = [
+    ("--checkpoint", true),
+    ("--receipt", true),
+    ("--dead-letter", true),
+    ("--max-elapsed", true),
+    ("--log", true),
+    ("--log-format", true),
+    ("--quiet", false),
+    ("--strict-input", false),
+    ("--from-start", false),
+];
+/// Flags whose values are not shown.
+const SECRET_FLAGS: [&str; 2] = ["--password", "--token"];
 
 /// Looks at the last message of the stream on our subjects. When its id says that this pipeline sent it from this input,
 /// a missing checkpoint is a lost one: beyond the duplicate window everything would be stored twice.
@@ -24,65 +39,135 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Ids that name a position of the source, or come from a template, say nothing of the input.
 pub(crate) async fn check(plan: &Plan, client: &Client, input: &Input) -> Result<(), Failure> {
     let sink = the_sink(plan);
-    let prefix = position_id_prefix(&plan.pipeline, input);
-    let Some(last) = last_message(plan, client).await else { return Ok(()) };
-    let Some(position) = last.id().and_then(|id| id.strip_prefix(&prefix)) else { return Ok(()) };
-    let checkpoint = plan.checkpoint.as_deref().unwrap_or(std::path::Path::new("the checkpoint")).display();
+    let history = History { client, sink, prefix: position_id_prefix(&plan.pipeline, input) };
+    let last = match history.last().await {
+        Ok(last) => last,
+        Err(words) => {
+            log::warn(format_args!("cannot see whether this input was sent before: {words}"));
+            return Ok(());
+        }
+    };
+    let Some((last, position)) = last.and_then(|last| Some((last.seq, history.position(&last)?))) else {
+        return Ok(());
+    };
+    let checkpoint = plan.checkpoint.as_deref().unwrap_or(Path::new("the checkpoint"));
+    let back = WINDOWS * plan.in_flight.events_max as u64;
+    let resume = match &plan.source.input {
+        InputPlan::File { path, .. } => lines_back(path, position, back).unwrap_or(0),
+        InputPlan::Stdin { .. } => position_back(&history, last, back).await,
+    };
+    let line = set_line(checkpoint, resume, std::env::args_os().skip(2), &plan.source.input);
     let message = format!(
-        "{checkpoint} is missing, but the last message of stream {} (sequence {}) is the event at byte {position} of this \
-         input; restore the file, or send everything again with --from-start",
-        sink.stream, last.seq
+        "{} is missing, but the last message of stream {} (sequence {last}) is the event at byte {position} of this \
+         input; restore the file, or go on where the stream ends: {line}; or send everything again with --from-start",
+        checkpoint.display(),
+        sink.stream,
     );
     Err(Failure::new(Code::Fenced, "checkpoint_missing", message))
 }
 
-/// The last message of the stream on our subjects, if there is one and it can be seen.
-async fn last_message(plan: &Plan, client: &Client) -> Option<StoredMessage> {
-    let sink = the_sink(plan);
-    let api = format!("{}.STREAM.MSG.GET.{}", sink.nats.js_api_prefix.as_str(), sink.stream);
-    let api = Subject::new(&api).ok()?;
-    let question = json!({ "last_by_subj": sink.nats.subject.as_pattern() }).to_string();
-    let mut unseen = String::new();
-    for _ in 0..ATTEMPTS {
-        match client.request(api, question.as_bytes(), sink.nats.send_timeout).await {
-            Ok(answer) => match read(&answer.payload) {
-                Ok(last) => return last,
-                Err(words) => unseen = words,
-            },
-            Err(error) => unseen = error.to_string(),
+/// The beginning of the line that stands so many lines before this position: not all after it need be stored.
+fn lines_back(path: &Path, position: u64, lines: u64) -> std::io::Result<u64> {
+    let file = File::open(path)?;
+    let mut block = vec![0; BLOCK_LEN];
+    // The line feed right before the position ends the first of those lines.
+    let (mut end, mut left) = (position.min(file.metadata()?.len()), lines + 1);
+    while end > 0 {
+        let len = (end as usize).min(BLOCK_LEN);
+        let start = end - len as u64;
+        file.read_exact_at(&mut block[..len], start)?;
+        for at in (0..len).rev().filter(|at| block[*at] == b'\n') {
+            left -= 1;
+            if left == 0 {
+                return Ok(start + at as u64 + 1);
+            }
         }
-        tokio::time::sleep(PAUSE).await;
+        end = start;
     }
-    log::warn(format_args!("cannot see whether this input was sent before: {unseen}"));
-    None
+    Ok(0)
 }
 
-/// The message in an answer; `None` where there is none. An answer that says neither is an error: its words.
-fn read(answer: &[u8]) -> Result<Option<StoredMessage>, String> {
-    /// JetStream's error code for a message that is not there.
-    const NO_MESSAGE: u64 = 10037;
-    if let Some(message) = StoredMessage::parse(answer) {
-        return Ok(Some(message));
+/// The position of the event that the stream holds so many messages before its last.
+async fn position_back(history: &History<'_>, last: u64, messages: u64) -> u64 {
+    match history.at(last.saturating_sub(messages)).await {
+        Some(position) if last > messages => position,
+        _ => 0,
     }
-    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    match answer["error"]["err_code"].as_u64() {
-        Some(NO_MESSAGE) => Ok(None),
-        _ => Err(answer["error"]["description"].as_str().unwrap_or("an answer that cannot be read").into()),
+}
+
+/// The line that sets the checkpoint, with what the run was told of its input, server and stream, and without secrets.
+fn set_line(checkpoint: &Path, position: u64, words: impl Iterator<Item = OsString>, input: &InputPlan) -> String {
+    let mut line = format!("natsink checkpoint set {} --position {position}", quoted(&checkpoint.to_string_lossy()));
+    let mut words = words.map(|word| word.to_string_lossy().into_owned());
+    while let Some(word) = words.next() {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name).to_owned();
+        if SECRET_FLAGS.contains(&name.as_str()) {
+            let value = if word == name { words.next() } else { None };
+            drop(value);
+            line += &format!(" {name} ...");
+            continue;
+        }
+        if let Some((_, has_value)) = OTHER_FLAGS.iter().find(|(other, _)| *other == name) {
+            if *has_value && word == name {
+                words.next();
+            }
+            continue;
+        }
+        // What stands before an @ in a URL is a secret.
+        let shown = word.rsplit_once('@').filter(|(_, host)| !host.is_empty() && word.contains("://"));
+        let word = shown.map_or(word.clone(), |(_, host)| format!("nats://...@{host}"));
+        line += &format!(" {}", quoted(&word));
     }
+    if matches!(input, InputPlan::Stdin { .. }) {
+        line += " < INPUT";
+    }
+    line
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::*;
+
+    fn line(words: &[&str]) -> String {
+        let input = InputPlan::Stdin { input_id: None };
+        set_line(Path::new("my c"), 7, words.iter().map(OsString::from), &input)
+    }
 
     #[test]
-    fn only_a_message_that_is_not_there_is_none() {
-        let none = br#"{"error":{"code":404,"err_code":10037,"description":"no message found"}}"#;
-        assert_eq!(read(none), Ok(None));
-        let electing = br#"{"error":{"code":503,"err_code":10008,"description":"temporarily unavailable"}}"#;
-        assert_eq!(read(electing), Err("temporarily unavailable".into()));
-        assert!(read(b"").is_err() && read(b"{}").is_err());
-        let some = br#"{"message":{"subject":"a","seq":7,"data":""}}"#;
-        assert_eq!(read(some).map(|message| message.map(|message| message.seq)), Ok(Some(7)));
+    fn the_line_is_what_a_shell_takes_and_shows_no_secret() {
+        assert_eq!(
+            line(&["--subject", "orders.${source.table}", "--checkpoint", "my c", "--from-start", "--receipt=r"]),
+            "natsink checkpoint set 'my c' --position 7 --subject 'orders.${source.table}' < INPUT"
+        );
+        for words in [
+            &["--password", "canary"][..],
+            &["--token=canary"],
+            &["--url", "nats://user:canary@host:4222"],
+            &["--url=tls://canary@host"],
+        ] {
+            assert!(!line(words).contains("canary"), "{}", line(words));
+        }
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn lines_are_counted_backwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in");
+        let text: String = (0..40_000).map(|number| format!("{number}\n")).collect();
+        std::fs::write(&path, &text).unwrap();
+        let at = |number: usize| text.find(&format!("\n{number}\n")).map_or(0, |at| at as u64 + 1);
+        for (from, back, to) in [(39_999, 1, 39_998), (39_999, 30_000, 9_999), (5, 5, 0), (5, 9, 0), (10, 0, 10)] {
+            assert_eq!(lines_back(&path, at(from), back).unwrap(), at(to), "{back} before {from}");
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 mod args;
 mod check;
+mod checkpoint;
+mod checkpoint_args;
+mod checkpoint_set;
 mod dlq;
 mod dlq_args;
 mod dlq_mark;
@@ -10,6 +13,7 @@ mod exit;
 mod feed;
 mod fresh_start;
 mod generate;
+mod history;
 mod http;
 mod http_page;
 mod later;
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Dlq(command) => dlq::run(&command).into(),
         Command::Run(args) => run_with_receipt(&args).into(),
         Command::Check(args) => check::check(&args).into(),
+        Command::Checkpoint(command) => checkpoint::run(&command).into(),
     }
 }
 

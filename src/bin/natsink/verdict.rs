@@ -89,7 +89,8 @@ fn of_stream(problem: &StreamProblem, sink: StreamSink<'_>) -> Failure {
             (Code::Permission, "permission", format!("allow this user to publish to {api}.STREAM.INFO.{name}"))
         }
         StreamProblem::Recreated { .. } | StreamProblem::Rewound { .. } | StreamProblem::Gone { .. } => {
-            let help = "if that is meant, start over with --from-start";
+            let help = "if that is meant, let the checkpoint know it with natsink checkpoint accept, or start over with \
+                        --from-start";
             (Code::Fenced, "other_stream", help.into())
         }
         StreamProblem::NoAck => (Code::Config, "stream_unusable", format!("let it: nats stream edit {name} --ack")),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use natsink::config::Plan;
 use natsink::io::Checkpoint;
-use natsink::jetstream::{StreamInfo, StreamWarning};
+use natsink::jetstream::{PublisherOptions, StreamInfo, StreamWarning};
 use natsink::proto::Subject;
 use natsink::{Client, Publisher};
 use serde_json::Value;
@@ -31,7 +31,9 @@ pub(super) async fn check(
     report: &mut Report,
 ) -> bool {
     let topic = about(sink.id, "stream");
-    let info = match client.publisher(opening::publisher_options(plan, sink, saved)) {
+    // Nothing is read back: nothing will be sent.
+    let options = PublisherOptions { recall_after: None, ..opening::publisher_options(plan, sink, saved) };
+    let info = match client.publisher(options) {
         Ok(publisher) => verified(&publisher, client, sink).await,
         Err(error) => Err(Failure::new(Code::Config, "publisher", error.to_string())),
     };
