@@ -60,7 +60,40 @@ fn readers_of_other_clients_find_what_the_golden_files_hold() {
         assert_eq!(found.len(), expected.len());
         let checked = Command::new(golden("check.py")).args([&url, "ORDERS", name]).output().expect("python3 runs");
         succeeded("check.py", checked);
+        assert_eq!(read_by_async_nats(&place, name, expected.len()), expected, "{name}, read by async-nats");
     }
+}
+
+/// What a consumer reads that is written as on the page about consuming events: bound to a durable consumer, with events
+/// of its own type. Its crate is built when it is first needed.
+fn read_by_async_nats(place: &Place, envelope: &str, count: usize) -> Vec<Value> {
+    let consumer = json!({"durable_name": "orders-processor", "ack_policy": "explicit", "deliver_policy": "all"});
+    let create = json!({"stream_name": "ORDERS", "config": consumer});
+    place.raw().api("CONSUMER.DURABLE.CREATE.ORDERS.orders-processor", &create);
+    let (url, count) = (place.server.url(), count.to_string());
+    let words = ["run", "--quiet", "--package", "natsink-interop", "--"];
+    let reader = [url.as_str(), "ORDERS", "orders-processor", &count, envelope];
+    let mut cargo = Command::new(env!("CARGO"));
+    let out = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(words).args(reader).output().expect("cargo runs");
+    let shown = succeeded("async-nats", out);
+    let mut found: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for message in &mut found {
+        take(&mut message["headers"], "Nats-Expected-Stream");
+        let (event, payload) = (take(message, "event"), message["payload"].as_str().expect("text"));
+        let whole: Value = serde_json::from_str(payload).expect("JSON");
+        let (inner, id) = match envelope {
+            "debezium" => (&whole["payload"], "event_id"),
+            "cloudevents" => (&whole["data"], "id"),
+            _ => (&whole, "event_id"),
+        };
+        if inner.get("op").is_some() {
+            let id = whole.get(id).or(inner.get(id)).unwrap_or(&Value::Null);
+            assert_eq!((&event["id"], &event["op"]), (id, &inner["op"]), "{payload}");
+        } else {
+            assert_eq!(event, Value::Null, "an after alone: {payload}");
+        }
+    }
+    found
 }
 
 #[test]
