@@ -75,23 +75,3 @@ fn documents_name_what_is_served() {
         assert!(found.is_subset(&all), "{name} asks for {:?}", found.difference(&all));
     }
 }
-
-#[test]
-fn alerts_are_rules_that_can_be_read() {
-    // What promtool would say of the form; it is not to be had everywhere.
-    let text = document("monitoring/alerts.yaml");
-    let blocks: Vec<&str> = text.split("- alert: ").skip(1).collect();
-    assert!(blocks.len() > 8);
-    let mut seen = BTreeSet::new();
-    for block in blocks {
-        let name = block.lines().next().expect("a name");
-        assert!(name.starts_with("Natsink") && seen.insert(name), "{name}");
-        for key in ["expr: ", "labels: { severity: ", "annotations:", "summary: ", "description: "] {
-            assert_eq!(block.matches(key).count(), 1, "{name}: {key}");
-        }
-        let expr = block.split("expr: ").nth(1).and_then(|rest| rest.lines().next()).expect("an expression");
-        for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
-            assert_eq!(expr.matches(open).count(), expr.matches(close).count(), "{name}: {expr}");
-        }
-    }
-}
