@@ -220,7 +220,7 @@ impl Feed<'_> {
         let now = self.now();
         let Some(store) = &mut self.store else { return Ok(()) };
         while let Some(letter) = self.pipeline.poll_dead_letter() {
-            log::warn(format_args!("dead letter: line {}, byte {}: {}", letter.number, letter.position, letter.reason));
+            log::dead_letter(&letter, None);
             store.write(&letter)?;
             self.pipeline.handle_dead_letter_written(letter.tag, now);
         }

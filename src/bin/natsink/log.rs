@@ -1,5 +1,6 @@
 //! The log on stderr: one line an entry, text or JSON, control characters escaped, drawn around the progress line.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
 use std::io::Write as _;
 use std::sync::{Mutex, OnceLock};
@@ -8,7 +9,9 @@ use std::time::SystemTime;
 use indicatif::ProgressBar;
 use natsink::config::{LogFormat, LogLevel, LogPlan};
 use natsink::io::rfc3339;
+use natsink::sink::DeadLetter;
 use serde::Serialize;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -51,20 +54,44 @@ impl<S: Subscriber> Layer<S> for Entries {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text::default();
-        event.record(&mut text);
-        write(level(event.metadata().level()), &text.0);
+        let mut told = Told::default();
+        event.record(&mut told);
+        write(level(event.metadata().level()), &told.message, told.fields);
     }
 }
 
-/// The words of an event; its other fields are for programs that read them.
-#[derive(Default)]
-struct Text(String);
+/// What of an entry is for programs: named values, which its words tell too.
+pub(crate) type Fields = BTreeMap<&'static str, Value>;
 
-impl Visit for Text {
+/// The words of an event, and its fields.
+#[derive(Default)]
+struct Told {
+    message: String,
+    fields: Fields,
+}
+
+impl Visit for Told {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.insert(field.name(), value.into());
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.record_u64(field, u64::try_from(value).unwrap_or(u64::MAX));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.insert(field.name(), value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.insert(field.name(), value.into());
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            let _ = write!(self.0, "{value:?}");
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.fields.insert(field.name(), format!("{value:?}").into());
         }
     }
 }
@@ -88,21 +115,49 @@ pub(crate) fn draw_above(bar: Option<ProgressBar>) {
 
 /// Something that a person should look at.
 pub(crate) fn warn(message: impl Display) {
-    write(LogLevel::Warn, &message);
+    write(LogLevel::Warn, &message, Fields::new());
+}
+
+/// The same with what programs want to know of it.
+pub(crate) fn warn_with<const N: usize>(message: impl Display, fields: [(&'static str, Value); N]) {
+    write(LogLevel::Warn, &message, Fields::from(fields));
+}
+
+/// An event that becomes a dead letter, of one sink where there are several.
+pub(crate) fn dead_letter(letter: &DeadLetter, sink: Option<&str>) {
+    let DeadLetter { number, position, reason, .. } = letter;
+    let of = sink.map(|sink| format!("sink {sink}: ")).unwrap_or_default();
+    warn_with(
+        format_args!("{of}dead letter: line {number}, byte {position}: {reason}"),
+        [
+            ("sink", sink.into()),
+            ("line", (*number).into()),
+            ("position", (*position).into()),
+            ("subject", letter.subject.as_deref().into()),
+            ("id", letter.id.as_deref().into()),
+            ("reason", reason.to_string().into()),
+            ("attempts", letter.attempts.into()),
+        ],
+    );
 }
 
 /// What a person wants to know of a run that goes well.
 pub(crate) fn info(message: impl Display) {
-    write(LogLevel::Info, &message);
+    write(LogLevel::Info, &message, Fields::new());
 }
 
 /// What a person is told whatever the level: the receipt, the failure. Each line stands as it is, or is an entry where the
 /// log is JSON. A stderr that is gone is nobody's failure.
 pub(crate) fn say(level: LogLevel, message: impl Display) {
+    say_with(level, message, []);
+}
+
+/// The same with what programs want to know of it.
+pub(crate) fn say_with<const N: usize>(level: LogLevel, message: impl Display, fields: [(&'static str, Value); N]) {
     let is_json = LOG.get().is_some_and(|log| log.plan.format == LogFormat::Json);
     let mut stderr = std::io::stderr().lock();
     if is_json {
-        let _ = stderr.write_all(line(LogFormat::Json, level, SystemTime::now(), &message).as_bytes());
+        let _ = stderr.write_all(line(LogFormat::Json, level, SystemTime::now(), &message, fields.into()).as_bytes());
         return;
     }
     for (index, line) in message.to_string().lines().enumerate() {
@@ -111,12 +166,12 @@ pub(crate) fn say(level: LogLevel, message: impl Display) {
     }
 }
 
-fn write(level: LogLevel, message: &dyn Display) {
+fn write(level: LogLevel, message: &dyn Display, fields: Fields) {
     let Some(log) = LOG.get() else { return };
     if level > log.plan.level {
         return;
     }
-    let line = line(log.plan.format, level, SystemTime::now(), message);
+    let line = line(log.plan.format, level, SystemTime::now(), message, fields);
     let bar = log.bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let print = || {
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
@@ -127,12 +182,15 @@ fn write(level: LogLevel, message: &dyn Display) {
     }
 }
 
-fn line(format: LogFormat, level: LogLevel, at: SystemTime, message: &dyn Display) -> String {
+fn line(format: LogFormat, level: LogLevel, at: SystemTime, message: &dyn Display, mut fields: Fields) -> String {
     #[derive(Serialize)]
     struct Entry<'a> {
         at: String,
         level: &'a str,
         message: String,
+        /// Those that have a value.
+        #[serde(flatten)]
+        fields: Fields,
     }
 
     let level = match level {
@@ -146,8 +204,9 @@ fn line(format: LogFormat, level: LogLevel, at: SystemTime, message: &dyn Displa
     match format {
         LogFormat::Text => format!("{at} {level:5} {}\n", Escaped(message)),
         LogFormat::Json => {
-            let entry = Entry { at, level, message: message.to_string() };
-            let mut json = serde_json::to_string(&entry).expect("three strings are JSON");
+            fields.retain(|_, value| !value.is_null());
+            let entry = Entry { at, level, message: message.to_string(), fields };
+            let mut json = serde_json::to_string(&entry).expect("strings and numbers are JSON");
             json.push('\n');
             json
         }
@@ -187,12 +246,13 @@ mod tests {
     #[test]
     fn a_line_is_one_line() {
         let message = "a\u{1b}[2J\r\nb\0\u{202e}c é";
-        let text = line(LogFormat::Text, LogLevel::Warn, SystemTime::UNIX_EPOCH, &message);
+        let text = line(LogFormat::Text, LogLevel::Warn, SystemTime::UNIX_EPOCH, &message, Fields::new());
         assert_eq!(text, "1970-01-01T00:00:00.000Z warn  a\\u{1b}[2J\\r\\nb\\u{0}\\u{202e}c é\n");
-        let json = line(LogFormat::Json, LogLevel::Error, SystemTime::UNIX_EPOCH, &"a\n\"b\"\u{1b}");
+        let fields = Fields::from([("sink", "a\"b".into()), ("position", 7.into())]);
+        let json = line(LogFormat::Json, LogLevel::Error, SystemTime::UNIX_EPOCH, &"a\n\"b\"\u{1b}", fields);
         assert_eq!(
             json,
-            "{\"at\":\"1970-01-01T00:00:00.000Z\",\"level\":\"error\",\"message\":\"a\\n\\\"b\\\"\\u001b\"}\n"
+            "{\"at\":\"1970-01-01T00:00:00.000Z\",\"level\":\"error\",\"message\":\"a\\n\\\"b\\\"\\u001b\",\"position\":7,\"sink\":\"a\\\"b\"}\n"
         );
     }
 }

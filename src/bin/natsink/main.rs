@@ -98,7 +98,8 @@ fn run_with_receipt(args: &RunArgs) -> u8 {
         log::say(LogLevel::Info, &receipt);
     }
     if let Err(failure) = &result {
-        log::say(LogLevel::Error, failure);
+        let (kind, code) = (failure.kind.into(), failure.code.number().into());
+        log::say_with(LogLevel::Error, failure, [("kind", kind), ("code", code)]);
     }
     if let Some(path) = &flags.receipt
         && let Err(error) = receipt.write(path)
