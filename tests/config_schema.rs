@@ -338,6 +338,7 @@ fn the_schema_and_the_command_agree_on_what_is_wrong() {
         top("http: {}"),
         top("http: { listen: 9100 }"),
         "sinks: [{ type: stdout }]".into(),
+        "sinks: [{ type: \"${KIND:-file}\", config: { path: x } }]".into(),
         "sinks: [{ type: stdout, config: }]".into(),
         "sinks: [{ type: file, config: { path: 5, required: 'true' } }]".into(),
         sink_with("required: ${R:-true}\nkey: 5\nenvelope: ${E:-debezium}\nusername: 5\npassword: true"),
