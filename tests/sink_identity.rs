@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use natsink::proto::MsgId;
-use natsink::sink::{Format, ID_LEN_MAX, IdRule, Input, Mapper, MapperOptions, Record, Template, TemplateKind};
+use natsink::sink::{
+    Envelope, EventError, Format, ID_LEN_MAX, IdRule, Input, Mapper, MapperOptions, Record, Template, TemplateKind,
+};
 use natsink::time::Instant;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -127,22 +129,26 @@ fn member() -> impl Strategy<Value = Option<Value>> {
 
 const SOURCE: [&str; 10] = ["connector", "db", "schema", "table", "lsn", "txId", "file", "pos", "row", "gtid"];
 
-fn events() -> impl Strategy<Value = (String, u64)> {
+/// Events, and where they stand in the input, where they stand in one.
+fn events() -> impl Strategy<Value = (String, Option<u64>)> {
     let source = proptest::collection::vec(member(), SOURCE.len());
     let complete = "[cr]".prop_map(String::from);
-    (complete, source, member(), member(), 0..4u64).prop_map(|(op, source, transaction, order, position)| {
+    let rest = (member(), member(), member(), proptest::option::of(0..4u64));
+    (complete, source, rest).prop_map(|(op, source, (transaction, order, event_id, position))| {
         let present = SOURCE.iter().zip(source).filter_map(|(name, value)| Some((name.to_string(), value?)));
         let transaction: serde_json::Map<_, _> = [("id", transaction), ("total_order", order)]
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_string(), value?)))
             .collect();
         let source = Value::Object(present.collect());
-        (event(&op, source, Value::Object(transaction)), position)
+        let line = event(&op, source, Value::Object(transaction));
+        let own = event_id.map_or(String::new(), |event_id| format!(",\"event_id\":{event_id}"));
+        (format!("{}{own}}}", &line[..line.len() - 1]), position)
     })
 }
 
-/// The naive twin: the position of an event as a list of fields, for comparing and nothing else.
-fn position(line: &str, offset: u64) -> Vec<String> {
+/// The naive twin: the identity of an event as a list of fields, for comparing and nothing else; none where it has none.
+fn identity(line: &str, offset: Option<u64>) -> Option<Vec<String>> {
     let event: Value = serde_json::from_str(line).unwrap();
     let field = |pointer: &str| match event.pointer(pointer) {
         Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
@@ -166,23 +172,34 @@ fn position(line: &str, offset: u64) -> Vec<String> {
         Some(whole)
     };
     let snapshot = event["op"] == "r";
-    (!snapshot).then(from_source).flatten().unwrap_or_else(|| vec![offset.to_string()])
+    let whole = (!snapshot).then(from_source).flatten();
+    let in_input = || offset.map(|offset| vec!["input".into(), offset.to_string()]);
+    whole.or_else(in_input).or_else(|| Some(vec!["event_id".into(), field("/event_id")?]))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn two_positions_never_share_an_id_and_one_never_has_two(events in proptest::collection::vec(events(), 2..12)) {
+    fn two_identities_never_share_an_id_and_one_never_has_two(events in proptest::collection::vec(events(), 2..12)) {
         let mut mapper = mapper(Format::Event);
         let mut ids = BTreeSet::new();
-        let mut positions = BTreeSet::new();
+        let mut identities = BTreeSet::new();
         for (line, offset) in &events {
-            let id = id(&mut mapper, line, *offset);
+            let bytes = line.clone().into();
+            let identity = identity(line, *offset);
+            let id = match mapper.map_line(&bytes, *offset) {
+                Ok(mapped) => mapped.id().as_str().to_owned(),
+                Err(error) => {
+                    prop_assert_eq!(error, EventError::NoIdentity);
+                    prop_assert_eq!(identity, None, "{}", line);
+                    continue;
+                }
+            };
             prop_assert!(MsgId::new(&id).is_ok() && id.bytes().all(|byte| byte.is_ascii_graphic()));
             prop_assert!(id.starts_with("shop|"));
-            let position = position(line, *offset);
-            prop_assert_eq!(ids.insert(id.clone()), positions.insert(position.clone()), "{} {:?}", id, position);
+            prop_assert!(identity.is_some(), "{}", line);
+            prop_assert_eq!(ids.insert(id.clone()), identities.insert(identity.clone()), "{} {:?}", id, identity);
         }
     }
 
@@ -225,5 +242,37 @@ proptest! {
         prop_assert_eq!(made(x.clone()) == made(y.clone()), x == y);
         let (x, y) = (Input::file(a).with_generation(generations.0), Input::file(a).with_generation(generations.1));
         prop_assert_eq!(made(x) == made(y), generations.0 == generations.1);
+    }
+
+    #[test]
+    fn two_pipelines_never_share_an_id(a in "[ab|%:]{1,3}", b in "[ab|%:]{1,3}", line in "[ab|:]{1,3}", offset in 0..3u64) {
+        let made = |pipeline: &str| {
+            let mut options = options(Format::Lines);
+            options.pipeline = pipeline.into();
+            id(&mut Mapper::new(options).unwrap(), &line, offset)
+        };
+        prop_assert_eq!(made(&a) == made(&b), a == b);
+    }
+
+    /// Equal events become one, and no other two do; what envelope they are sent in makes no difference.
+    #[test]
+    fn ids_of_the_content_differ_where_subject_or_payload_do(
+        a in ("[ab.]{0,2}", "[ab]{0,2}"), b in ("[ab.]{0,2}", "[ab]{0,2}"), envelope in 0..3usize
+    ) {
+        let cloud_events = Envelope::CloudEvents { type_prefix: "p".into() };
+        let mut options = options(Format::Event);
+        options.id = IdRule::Content;
+        let mut native = Mapper::new(options.clone()).unwrap();
+        options.envelope = [Envelope::Native, Envelope::Debezium, cloud_events][envelope].clone();
+        let mut mapper = Mapper::new(options).unwrap();
+        let line = |(topic, value): &(String, String)| {
+            json!({"op": "c", "source": {}, "after": value, "routing": {"topic": format!("x{topic}y")}}).to_string()
+        };
+        let mut made = |it| mapper.map(&record(&line(it), 0)).map(|mapped| mapped.id().as_str().to_owned()).ok();
+        let (first, second) = (made(&a), made(&b));
+        if first.is_some() && second.is_some() {
+            prop_assert_eq!(first == second, a == b);
+            prop_assert_eq!(first.unwrap(), id(&mut native, &line(&a), 0));
+        }
     }
 }

@@ -233,6 +233,33 @@ proptest! {
         }
     }
 
+    /// A path of one, two or three segments, its value alone in a token or a part of one: always the subject with the
+    /// value in its place, or a refusal of this event.
+    #[test]
+    fn a_value_at_any_depth_stays_in_its_token(
+        value in "[a-c]{1,3}|[a.*>\\PC \\r\\n\\t\\x00\u{85}\u{2028}\u{3000}]{0,5}",
+        depth in 1..4usize,
+        before in "[x-]{0,2}",
+        after in "[y-]{0,2}",
+    ) {
+        let path = ["a", "b", "c"][..depth].join(".");
+        let mut mapper = Mapper::new(options(Format::Json, &format!("s.{before}${{{path}}}{after}.${{{path}}}"))).unwrap();
+        let inner = ["c", "b", "a"][3 - depth..].iter().fold(json!(value), |inner, name| json!({*name: inner}));
+        match mapper.map(&record(inner.to_string())) {
+            Ok(mapped) => {
+                let subject = mapped.subject().as_str();
+                prop_assert_eq!(subject, format!("s.{before}{value}{after}.{value}"));
+                prop_assert_eq!(subject.split('.').count(), 3);
+                prop_assert!(!subject.contains(['*', '>', '\r', '\n', ' ', '\t', '\0']));
+            }
+            Err(EventError::Subject(_)) => {
+                let bad = |c: char| ".*>".contains(c) || c.is_whitespace() || c.is_control();
+                prop_assert!(value.is_empty() || value.contains(bad), "{:?}", value);
+            }
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+    }
+
     /// Nothing that can be read from a line panics, and what passes is what a JSON reader takes for an object.
     #[test]
     fn any_bytes_are_an_answer(line in proptest::collection::vec(any::<u8>(), 0..60)) {
