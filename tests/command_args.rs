@@ -70,9 +70,6 @@ fn mistakes_of_configuration_are_78() {
         assert_eq!(code(&output), 78, "{words:?}");
         assert!(stderr(&output).contains(message), "{words:?}: {}", stderr(&output));
     }
-    let output = run(&["run", "--url", "h", "--subject", "s"]);
-    assert_eq!(code(&output), 78);
-    assert!(stderr(&output).contains("not in this version"), "{}", stderr(&output));
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn sink() -> FanOutSink {
     FanOutSink { mapper, options: PipelineOptions::default(), start, required: true }
 }
 
-/// Allocations of some turns, each of 64 events, which end with a commit.
+/// Allocations of some turns, each of 64 events, which end with a commit. The least of several times: the allocator counts
+/// for the whole program, and the thread that runs the tests takes memory too.
 fn allocations(sinks: usize) -> usize {
     let event = r#"{"op":"c","source":{"connector":"postgresql","db":"shop","schema":"public","table":"orders","lsn":1,"txId":2},"transaction":{"id":"2","total_order":3},"after":{"id":7,"tags":[1,2]}}"#;
     let all = (0..sinks).map(|_| sink()).collect();
@@ -55,14 +56,17 @@ fn allocations(sinks: usize) -> usize {
         fan_out.handle_committed(&commit);
     };
     turn(&mut fan_out);
-    let region = Region::new(ALLOCATOR);
-    (0..TURNS).for_each(|_| turn(&mut fan_out));
-    let change = region.change();
-    assert_eq!(fan_out.position(), (TURNS + 1) * 64 * len);
-    change.allocations + change.reallocations
+    let counts = (0..4).map(|_| {
+        let region = Region::new(ALLOCATOR);
+        (0..TURNS).for_each(|_| turn(&mut fan_out));
+        let change = region.change();
+        change.allocations + change.reallocations
+    });
+    let least = counts.min().unwrap();
+    assert_eq!(fan_out.position(), (4 * TURNS + 1) * 64 * len);
+    least
 }
 
-/// One test: the allocator counts for the whole program.
 #[test]
 fn an_event_costs_no_allocation_whatever_the_number_of_sinks() {
     for sinks in [1, 3] {

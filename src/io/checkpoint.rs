@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use crate::sink::{Fingerprint, Input};
 
 /// The version that is written, and the newest that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest version that is read. It knew one sink, which was where the input was.
+const VERSION_MIN: u32 = 1;
 /// A longer file is no checkpoint, bytes.
 const LEN_MAX: u64 = 1024 * 1024;
 
@@ -47,7 +49,7 @@ pub struct CheckpointFile {
 pub struct Checkpoint {
     /// The pipeline's name.
     pub pipeline: String,
-    /// The input and where in it the next run starts.
+    /// The input and the position before which the commit policy has every event.
     pub input: SavedInput,
     /// The sinks, each with its own position.
     pub sinks: Vec<SinkPosition>,
@@ -63,7 +65,7 @@ pub struct SavedInput {
     pub name: String,
     /// Its generation, see [`Input::generation`].
     pub generation: u32,
-    /// The offset at which the next run starts.
+    /// The offset at which the next run starts: a sink that is behind it needs what comes after its own.
     pub position: u64,
     /// How many lines are before it.
     pub lines: u64,
@@ -102,11 +104,18 @@ pub struct SinkPosition {
     pub id: String,
     /// The offset before which it holds every event.
     pub position: u64,
+    /// How many lines are before it.
+    #[serde(default)]
+    pub lines: u64,
     /// The sequence of the stream after which it can hold events from there on.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub read_from: u64,
-    /// The stream.
+    /// The stream; empty for a sink that is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stream: String,
     /// When the stream was created, as its server tells: a stream of the same name with another time is another stream.
+    /// Empty while the stream was never seen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created: String,
 }
 
@@ -165,6 +174,11 @@ struct Envelope<'a> {
     crc32: String,
     #[serde(borrow)]
     state: &'a RawValue,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What even a file of a newer version must have.
@@ -324,7 +338,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, CheckpointError> {
     if any.natsink_checkpoint > VERSION {
         return Err(CheckpointError::Newer { path: path.into(), version: any.natsink_checkpoint });
     }
-    if any.natsink_checkpoint < VERSION {
+    if any.natsink_checkpoint < VERSION_MIN {
         return Err(damaged(format!("there is no version {}", any.natsink_checkpoint)));
     }
     let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -332,7 +346,11 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, CheckpointError> {
     if envelope.crc32 != format!("{:08x}", crc32fast::hash(state.as_bytes())) {
         return Err(damaged("its checksum is another one".into()));
     }
-    let checkpoint: Checkpoint = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
+    let mut checkpoint: Checkpoint = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
+    if any.natsink_checkpoint == VERSION_MIN {
+        let lines = checkpoint.input.lines;
+        checkpoint.sinks.iter_mut().for_each(|sink| sink.lines = lines);
+    }
     let input = &checkpoint.input;
     if Input::restore(&input.name, input.generation).is_none() {
         return Err(damaged("the name of its input is none".into()));
@@ -399,6 +417,7 @@ mod tests {
         let sink = SinkPosition {
             id: "orders-nats".into(),
             position: 7,
+            lines: 3,
             read_from: 9,
             stream: "ORDERS".into(),
             created: "2026-01-01T00:00:00Z".into(),
@@ -434,10 +453,19 @@ mod tests {
     }
 
     #[test]
+    fn the_version_before_is_read() {
+        let state = r#"{"pipeline":"p","input":{"kind":"file","name":"ff","generation":0,"position":90,"lines":12},"sinks":[{"id":"s","position":90,"read_from":9,"stream":"S","created":"c"}]}"#;
+        let crc32 = format!("{:08x}", crc32fast::hash(state.as_bytes()));
+        let text = format!(r#"{{"natsink_checkpoint":1,"crc32":"{crc32}","state":{state}}}"#);
+        let found = parse(text.as_bytes(), Path::new("c")).unwrap();
+        assert_eq!((found.sinks[0].position, found.sinks[0].lines, found.sinks[0].read_from), (90, 12, 9));
+    }
+
+    #[test]
     fn a_newer_version_is_not_read() {
-        let newer = br#"{"natsink_checkpoint":2,"checksum":"another kind","positions":[]}"#;
+        let newer = br#"{"natsink_checkpoint":3,"checksum":"another kind","positions":[]}"#;
         let error = parse(newer, Path::new("c")).unwrap_err();
-        assert!(matches!(error, CheckpointError::Newer { version: 2, .. }), "{error}");
+        assert!(matches!(error, CheckpointError::Newer { version: 3, .. }), "{error}");
         assert!(matches!(parse(b"{}", Path::new("c")), Err(CheckpointError::Damaged { .. })));
     }
 }

@@ -39,6 +39,26 @@ impl<'a> Message<'a> {
         self.headers = Some(headers);
         self
     }
+
+    /// Where it goes.
+    pub const fn subject(&self) -> Subject<'a> {
+        self.subject
+    }
+
+    /// Its `Nats-Msg-Id`, where it has one of its own.
+    pub const fn msg_id(&self) -> Option<MsgId<'a>> {
+        self.id
+    }
+
+    /// The headers besides the ones the publisher writes itself.
+    pub const fn header_block(&self) -> Option<&'a HeaderBlock> {
+        self.headers
+    }
+
+    /// The bytes that it brings.
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_bytes()
+    }
 }
 
 impl Payload<'_> {

@@ -248,6 +248,11 @@ impl FanOut {
         self.members[sink].pipeline.handle_lost();
     }
 
+    /// This sink's stream was found late, see [`Pipeline::handle_found`].
+    pub fn handle_found(&mut self, sink: usize, last_seq: u64) {
+        self.members[sink].pipeline.handle_found(last_seq);
+    }
+
     /// The subject of this sink's message with this tag, while it waits for its answer.
     pub fn subject(&mut self, sink: usize, tag: u64) -> Option<&str> {
         self.members[sink].pipeline.subject(tag)

@@ -324,6 +324,15 @@ impl Pipeline {
         self.next_to_send = self.ring.first_tag();
     }
 
+    /// Nothing of this pipeline's events can be in the stream at or before this sequence: it was its last one before anything
+    /// was sent.
+    pub fn handle_found(&mut self, last_seq: u64) {
+        self.start.read_from = self.start.read_from.max(last_seq);
+        for entry in self.ring.iter_mut() {
+            entry.read_from = entry.read_from.map(|read_from| read_from.max(last_seq));
+        }
+    }
+
     /// The subject of the message with this tag, while it waits for its answer.
     pub fn subject(&mut self, tag: u64) -> Option<&str> {
         let Line::Record(record) = &self.ring.entry(tag)?.line else { return None };

@@ -38,6 +38,7 @@ pub struct Run {
     receipt: PathBuf,
     checkpoint: Option<PathBuf>,
     started: Instant,
+    gives_lines: bool,
 }
 
 /// A run that has ended.
@@ -47,6 +48,8 @@ pub struct Ended {
     pub code: i32,
     /// What stood on stderr.
     pub told: String,
+    /// What stood on stdout: nothing, but where it is a sink.
+    pub stdout: String,
     /// The receipt; null where there is none.
     pub receipt: Value,
     pub took: Duration,
@@ -170,6 +173,7 @@ impl Place {
             receipt,
             checkpoint: value_of("--checkpoint").map(|name| self.path(name)),
             started: Instant::now(),
+            gives_lines: false,
         }
     }
 
@@ -218,6 +222,12 @@ impl Place {
 impl Run {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its stdout is a sink.
+    pub fn gives_lines(mut self) -> Self {
+        self.gives_lines = true;
+        self
     }
 
     /// Writes into the pipe; the run must be reading.
@@ -316,8 +326,9 @@ impl Run {
         self.listening.take().expect("joined once").join().expect("no listener panics");
         let receipt =
             fs::read(&self.receipt).ok().map(|json| serde_json::from_slice(&json).expect("a receipt is JSON"));
-        let ended = Ended { code, told: self.told(), receipt: receipt.unwrap_or(Value::Null), took };
-        assert!(stdout.is_empty(), "stdout is not empty: {}", String::from_utf8_lossy(&stdout));
+        let stdout = String::from_utf8_lossy(&stdout).into_owned();
+        assert!(self.gives_lines || stdout.is_empty(), "stdout is not empty: {stdout}");
+        let ended = Ended { code, told: self.told(), stdout, receipt: receipt.unwrap_or(Value::Null), took };
         ended.check(self.checkpoint.as_deref());
         ended
     }
@@ -357,6 +368,22 @@ impl Ended {
     #[track_caller]
     pub fn count(&self, name: &str) -> u64 {
         self.receipt[name].as_u64().unwrap_or_else(|| panic!("no count {name}: {self:?}"))
+    }
+
+    /// A sink's own part of the receipt.
+    #[track_caller]
+    pub fn sink(&self, id: &str) -> &Value {
+        let sinks = self.receipt["sinks"].as_array().unwrap_or_else(|| panic!("no sinks: {self:?}"));
+        sinks.iter().find(|sink| sink["id"] == id).unwrap_or_else(|| panic!("no sink {id}: {self:?}"))
+    }
+
+    /// read, stored, duplicate, dead, gap, pending, skipped of a sink, which add up.
+    #[track_caller]
+    pub fn counts_of(&self, id: &str) -> [u64; 7] {
+        let counts = ["read", "stored", "duplicate", "dead", "gap", "pending", "skipped"];
+        let counts = counts.map(|name| self.sink(id)[name].as_u64().unwrap_or_else(|| panic!("no {name}: {self:?}")));
+        assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{id}: {self:?}");
+        counts
     }
 
     /// read, stored, duplicate, dead, pending, skipped.

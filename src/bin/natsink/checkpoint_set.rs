@@ -37,6 +37,7 @@ pub(super) fn set(args: &SetArgs) -> Result<String, Failure> {
         let mut position = SinkPosition {
             id: sink.id.clone(),
             position: args.position,
+            lines: checkpoint.input.lines,
             read_from: 0,
             stream: String::new(),
             created: String::new(),

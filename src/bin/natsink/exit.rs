@@ -73,6 +73,14 @@ impl Failure {
         Self { code, kind, message: message.into(), help: None }
     }
 
+    /// The same, of the sink of this name, where there are several.
+    pub(crate) fn of_sink(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self { message: format!("sink {name}: {}", self.message), ..self },
+            None => self,
+        }
+    }
+
     pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }

@@ -12,7 +12,7 @@ use natsink::sink::{Input, position_id_prefix};
 use super::exit::{Code, Failure};
 use super::history::History;
 use super::log;
-use super::stream_sink::the_sink;
+use super::stream_sink::StreamSink;
 
 /// How many windows of events before the last one may not all be stored: an earlier run may have had a larger one.
 pub(crate) const WINDOWS: u64 = 4;
@@ -37,8 +37,7 @@ const SECRET_FLAGS: [&str; 2] = ["--password", "--token"];
 /// a missing checkpoint is a lost one: beyond the duplicate window everything would be stored twice.
 ///
 /// Ids that name a position of the source, or come from a template, say nothing of the input.
-pub(crate) async fn check(plan: &Plan, client: &Client, input: &Input) -> Result<(), Failure> {
-    let sink = the_sink(plan);
+pub(crate) async fn check(plan: &Plan, sink: StreamSink<'_>, client: &Client, input: &Input) -> Result<(), Failure> {
     let history = History { client, sink, prefix: position_id_prefix(&plan.pipeline, input) };
     let last = match history.last().await {
         Ok(last) => last,

@@ -4,34 +4,27 @@ use std::collections::{BTreeMap, VecDeque};
 
 use natsink::connection::LinkError;
 use natsink::jetstream::{Anomaly, Notice};
-use natsink::session::{LinkNotice, LinkState};
-use natsink::{Client, Publisher};
+use natsink::session::LinkNotice;
 
-use super::status::SinkStatus;
+use super::outlet::Outlet;
 
 /// Obstacles that are told: with several servers each may have its own.
 const KEPT_MAX: usize = 3;
 
-/// Reads notices, and keeps what to tell a person who asks why it takes so long. The log has them by itself.
+/// Reads notices, and keeps what to tell a person who asks why it takes so long with a sink. The log has them by itself.
+#[derive(Default)]
 pub(crate) struct Obstacles {
-    client: Client,
-    publisher: Publisher,
     /// The latest, each once, the last one last.
     kept: VecDeque<String>,
-    errors: BTreeMap<&'static str, u64>,
-    server: Option<String>,
-    verified: bool,
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+    pub(crate) server: Option<String>,
+    pub(crate) verified: bool,
 }
 
 impl Obstacles {
-    pub(crate) fn new(client: Client, publisher: Publisher) -> Self {
-        let errors = BTreeMap::new();
-        Self { client, publisher, kept: VecDeque::new(), errors, server: None, verified: false }
-    }
-
-    /// Takes note of what is new.
-    pub(crate) fn look(&mut self) {
-        for notice in self.client.link_notices() {
+    /// Takes note of what is new: of the link, and of the outlet.
+    pub(crate) fn look(&mut self, link: &[LinkNotice], outlet: &Outlet) {
+        for notice in link {
             match notice {
                 LinkNotice::Up { addr, .. } => {
                     self.kept.clear();
@@ -39,17 +32,18 @@ impl Obstacles {
                 }
                 LinkNotice::Lost(cause) => {
                     self.verified = false;
-                    self.keep(kind_of(&cause).unwrap_or("link_lost"), format!("connection lost: {cause}"));
+                    self.keep(kind_of(cause).unwrap_or("link_lost"), format!("connection lost: {cause}"));
                 }
                 LinkNotice::DialFailed(cause) => {
-                    self.keep(kind_of(&cause).unwrap_or("connect_failed"), format!("cannot connect: {cause}"));
+                    self.keep(kind_of(cause).unwrap_or("connect_failed"), format!("cannot connect: {cause}"));
                 }
                 LinkNotice::ServerError(error) => self.keep("server_error", format!("the server says: {error}")),
                 _ => {}
             }
         }
         // Told after the link's: a stream is verified over the link that is up.
-        for notice in self.publisher.notices() {
+        let Outlet::Stream(publisher) = outlet else { return };
+        for notice in publisher.notices() {
             match notice {
                 Notice::Verified => {
                     self.kept.clear();
@@ -72,18 +66,6 @@ impl Obstacles {
     /// What stood in the way last, if something did.
     pub(crate) fn told(&self) -> Option<String> {
         (!self.kept.is_empty()).then(|| self.kept.iter().map(String::as_str).collect::<Vec<_>>().join("; "))
-    }
-
-    /// Puts what is known of the link and the stream where it is shown.
-    pub(crate) fn show(&self, sink: &mut SinkStatus) {
-        sink.up = self.client.link_state() == LinkState::Up;
-        sink.verified = sink.up && self.verified;
-        sink.server.clone_from(&self.server);
-        sink.obstacle = self.told();
-        sink.in_flight = self.publisher.in_flight() as u64;
-        sink.replayed = self.publisher.statistics().replayed;
-        sink.reconnects = self.client.statistics().connects.saturating_sub(1);
-        sink.errors.extend(self.errors.iter());
     }
 
     fn keep(&mut self, kind: &'static str, obstacle: String) {

@@ -1,15 +1,16 @@
 //! From a plan to what a run works with: options and files.
 
-use natsink::config::{NatsPlan, Plan};
+use natsink::config::{NatsPlan, Plan, SinkPlan, Target};
 use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
 use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
-use natsink::jetstream::{PublisherOptions, StreamInfo};
+use natsink::jetstream::PublisherOptions;
 use natsink::proto::Pattern;
-use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions, pipeline_id_prefix};
+use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions, Start, Template, TemplateKind, pipeline_id_prefix};
 
 use super::exit::{Code, Failure};
+use super::log;
 use super::store::Kept;
-use super::stream_sink::{StreamSink, the_sink};
+use super::stream_sink::StreamSink;
 use super::verdict;
 
 pub(crate) fn connection_options(sink: &NatsPlan) -> ConnectionOptions {
@@ -37,13 +38,12 @@ pub(crate) fn check_secrets(sink: &NatsPlan) -> Result<(), Failure> {
     authenticator.answer(&challenge).map(drop).map_err(|error| verdict::of_credentials(&error))
 }
 
-pub(crate) fn publisher_options(plan: &Plan, sink: StreamSink<'_>, saved: Option<&Checkpoint>) -> PublisherOptions {
-    let known = known_sink(sink, saved);
+pub(crate) fn publisher_options(plan: &Plan, sink: StreamSink<'_>, known: Option<&SinkPosition>) -> PublisherOptions {
     let mut options = PublisherOptions::stream(sink.stream);
     let sink = sink.nats;
     options.api_prefix = sink.js_api_prefix.as_str().into();
     options.subjects = Pattern::new(sink.subject.as_pattern()).into_iter().collect();
-    options.created = known.map(|known| known.created.clone());
+    options.created = known.map(|known| known.created.clone()).filter(|created| !created.is_empty());
     options.acked_seq = known.map_or(0, |known| known.read_from);
     options.recall_after = known.map(|known| known.read_from);
     options.recall_prefix = pipeline_id_prefix(&plan.pipeline);
@@ -69,57 +69,106 @@ pub(crate) fn pipeline_options(plan: &Plan) -> PipelineOptions {
     options
 }
 
-pub(crate) fn mapper(plan: &Plan, input: Input) -> Result<Mapper, Failure> {
-    let sink = the_sink(plan).nats;
-    let mut options = MapperOptions::new(plan.pipeline.as_str(), input, plan.source.format, sink.subject.clone());
-    options.key = sink.key.clone();
-    options.id = sink.id_rule.clone();
-    options.headers = sink.headers.clone();
-    options.envelope = sink.envelope.clone();
-    for prefix in [&sink.inbox_prefix, &sink.js_api_prefix] {
-        options.reserved.push(prefix.as_str().into());
-    }
-    Mapper::new(options).map_err(|error| Failure::new(Code::Config, "configuration", error.to_string()))
+pub(crate) fn mapper(plan: &Plan, sink: &SinkPlan, input: Input) -> Result<Mapper, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(Code::Config, "configuration", error.to_string());
+    let options = match &sink.to {
+        Target::Nats(nats) => {
+            let subject = nats.subject.clone();
+            let mut options = MapperOptions::new(plan.pipeline.as_str(), input, plan.source.format, subject);
+            options.key = nats.key.clone();
+            options.id = nats.id_rule.clone();
+            options.headers = nats.headers.clone();
+            options.envelope = nats.envelope.clone();
+            for prefix in [&nats.inbox_prefix, &nats.js_api_prefix] {
+                options.reserved.push(prefix.as_str().into());
+            }
+            options
+        }
+        // Lines have no subject; what makes one is not shown.
+        _ => {
+            let subject = Template::new("natsink", TemplateKind::Subject).map_err(|error| wrong(&error))?;
+            MapperOptions::new(plan.pipeline.as_str(), input, plan.source.format, subject)
+        }
+    };
+    Mapper::new(options).map_err(|error| wrong(&error))
 }
 
 pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Checkpoint>), Failure> {
     let Some(path) = &plan.checkpoint else { return Ok((None, None)) };
     let (file, saved) = CheckpointFile::open(path, &plan.pipeline).map_err(|error| verdict::of_checkpoint(&error))?;
-    let (sink, pipeline) = (the_sink(plan).id.to_owned(), plan.pipeline.clone());
     let before = saved.as_ref().filter(|_| plan.from_start).map(|saved| saved.input.clone());
     let saved = saved.filter(|_| !plan.from_start);
     if let Some(saved) = &saved {
-        check_sink(plan, saved)?;
+        plan.sinks.iter().try_for_each(|sink| check_sink(sink, saved))?;
     }
-    let (stream, holds) = (the_sink(plan).stream.to_owned(), saved.is_some());
-    let kept = Kept { file, pipeline, sink, stream, created: String::new(), before, holds };
+    let sinks = plan.sinks.iter().map(|sink| position_of(sink, saved.as_ref())).collect();
+    let kept = Kept { file, pipeline: plan.pipeline.clone(), sinks, before, holds: saved.is_some() };
     Ok((Some(kept), saved))
 }
 
-/// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it.
-fn check_sink(plan: &Plan, saved: &Checkpoint) -> Result<(), Failure> {
-    let sink = the_sink(plan);
-    let found = match known_sink(sink, Some(saved)) {
-        Some(known) if known.stream == sink.stream => return Ok(()),
-        Some(known) => format!("holds the position of stream {}, not of {}", known.stream, sink.stream),
+/// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it. A new
+/// sink that is not required may come too late for that.
+fn check_sink(sink: &SinkPlan, saved: &Checkpoint) -> Result<(), Failure> {
+    let stream = stream_of(sink).unwrap_or_default();
+    let name = |stream: &str| if stream.is_empty() { "no stream".into() } else { format!("stream {stream}") };
+    let found = match known_sink(&sink.id, Some(saved)) {
+        Some(known) if known.stream == stream => return Ok(()),
+        Some(known) => format!("holds the position of {}, not of {}", name(&known.stream), name(stream)),
+        None if !sink.required => {
+            log::warn(format_args!(
+                "the checkpoint does not know the sink {}: it gets what comes from now on",
+                sink.id
+            ));
+            return Ok(());
+        }
         None => format!("holds no position of the sink {}", sink.id),
     };
     let help = "use a checkpoint for each, or start over with --from-start";
     Err(Failure::new(Code::Fenced, "other_stream", format!("the checkpoint {found}; {help}")))
 }
 
+fn position_of(sink: &SinkPlan, saved: Option<&Checkpoint>) -> SinkPosition {
+    known_sink(&sink.id, saved).cloned().unwrap_or_else(|| SinkPosition {
+        id: sink.id.clone(),
+        position: 0,
+        lines: 0,
+        read_from: 0,
+        stream: stream_of(sink).unwrap_or_default().into(),
+        created: String::new(),
+    })
+}
+
+/// The stream that a sink delivers into, where there is one.
+pub(crate) fn stream_of(sink: &SinkPlan) -> Option<&str> {
+    StreamSink::of(sink).map(|sink| sink.stream)
+}
+
 /// What the checkpoint says of this sink.
-fn known_sink<'a>(sink: StreamSink<'_>, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
-    saved?.sinks.iter().find(|known| known.id == sink.id)
+pub(crate) fn known_sink<'a>(id: &str, saved: Option<&'a Checkpoint>) -> Option<&'a SinkPosition> {
+    saved?.sinks.iter().find(|known| known.id == id)
+}
+
+/// Where a sink begins, of an input that begins at `start`. `last_seq` is that of its stream, as far as it was seen.
+pub(crate) fn sink_start(
+    sink: &SinkPlan,
+    saved: Option<&Checkpoint>,
+    input: &Input,
+    start: Start,
+    last_seq: u64,
+) -> Start {
+    let known = known_sink(&sink.id, saved);
+    let read_from = known.map_or(last_seq, |known| known.read_from);
+    match known.filter(|_| saved.is_some_and(|saved| saved.input.input() == *input)) {
+        Some(known) => Start { position: known.position, lines: known.lines, read_from, fingerprint: None },
+        // The checkpoint does not know it, or knows another input.
+        None => Start { read_from, fingerprint: None, ..start },
+    }
 }
 
 pub(crate) fn open_dead_letter(plan: &Plan, saved: Option<&Checkpoint>) -> Result<Option<DeadLetterFile>, Failure> {
     let Some(path) = &plan.dead_letter else { return Ok(None) };
-    let resume_at = saved.map(|saved| saved.input.position);
+    // A sink that is behind writes its letters again too.
+    let resume_at =
+        saved.map(|saved| saved.sinks.iter().map(|sink| sink.position).fold(saved.input.position, u64::min));
     DeadLetterFile::open(path, resume_at).map(Some).map_err(|error| verdict::of_dead_letter(&error))
-}
-
-/// The sequence after which the stream can hold what is read from here on.
-pub(crate) fn read_from(plan: &Plan, saved: Option<&Checkpoint>, stream: &StreamInfo) -> u64 {
-    known_sink(the_sink(plan), saved).map_or(stream.last_seq, |known| known.read_from)
 }

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use natsink::Client;
 use natsink::config::{Input as InputPlan, Plan};
 use natsink::io::{FollowOptions, Look, Origin, SavedInput, Segment, Source, SourceOptions, Trail};
-use natsink::sink::{Commit, Fingerprint, Input, Start};
+use natsink::sink::{FanOutCommit, Fingerprint, Input, Start};
 
 use super::exit::{Code, Failure};
 use super::log;
@@ -111,14 +110,12 @@ fn tell(trail: &mut Trail) {
 }
 
 impl Place {
-    /// The identity of what is read.
-    pub(crate) fn input(&self, client: &Client) -> Input {
+    /// The identity of what is read; `run` is a number that no other run has.
+    pub(crate) fn input(&self, run: u64) -> Input {
         match self {
             Self::File(segment, _) => segment.input.clone(),
             Self::Pipe(Some(name)) => Input::named(name),
-            Self::Pipe(None) => {
-                Input::run(u64::from_str_radix(&client.run_id(), 16).expect("a run's id is 16 hexadecimal digits"))
-            }
+            Self::Pipe(None) => Input::run(run),
         }
     }
 
@@ -131,7 +128,7 @@ impl Place {
     }
 
     /// What a checkpoint says of it; `None` when the file was cut: nobody could find the position again.
-    pub(crate) fn saved(&self, commit: &Commit) -> std::io::Result<Option<SavedInput>> {
+    pub(crate) fn saved(&self, commit: &FanOutCommit) -> std::io::Result<Option<SavedInput>> {
         match self {
             Self::File(segment, _) => segment.saved(commit.position, commit.lines),
             Self::Pipe(name) => {
@@ -139,6 +136,11 @@ impl Place {
                 Ok(Some(SavedInput::pipe(name, commit.position, commit.lines, commit.fingerprint)))
             }
         }
+    }
+
+    /// Whether it can be read from an earlier offset than the one that a checkpoint says.
+    pub(crate) const fn can_be_sought(&self) -> bool {
+        matches!(self, Self::File(..))
     }
 
     /// Begins to read it.

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use natsink::sink::Histogram;
+use natsink::sink::{Counts, Histogram};
 use serde::Serialize;
 
 use super::exit::{Failure, Finish};
@@ -51,6 +51,33 @@ pub(crate) struct Receipt {
     pub(crate) elapsed_ms: u64,
     ack_us: AckMicros,
     exit: Exit,
+    /// Each sink by itself, where there are several. What stands above is then the view of the commit policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sinks: Vec<SinkReceipt>,
+}
+
+/// The counts of one sink. `read` = `stored` + `duplicate` + `dead` + `gap` + `pending` + `skipped`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct SinkReceipt {
+    id: String,
+    read: u64,
+    stored: u64,
+    duplicate: u64,
+    unverified: u64,
+    dead: u64,
+    /// Events that it did not get: gap records tell of them.
+    gap: u64,
+    pending: u64,
+    skipped: u64,
+    pub(crate) replayed: u64,
+    pub(crate) inversions: u64,
+    pub(crate) reconnects: u64,
+    bytes: u64,
+    pub(crate) stream: Option<String>,
+    first_seq: Option<u64>,
+    last_seq: Option<u64>,
+    position: u64,
+    ack_us: AckMicros,
 }
 
 /// How long acks took, microseconds; null where there were none.
@@ -69,7 +96,50 @@ struct Exit {
     message: String,
 }
 
+impl AckMicros {
+    fn of(latency: &Histogram) -> Self {
+        let quantile = |share| latency.quantile(share).map(micros_of);
+        Self { p50: quantile(0.5), p99: quantile(0.99), p999: quantile(0.999), max: latency.max().map(micros_of) }
+    }
+}
+
+impl SinkReceipt {
+    pub(crate) fn new(id: &str, counts: &Counts, latency: &Histogram, position: u64) -> Self {
+        let seq = |seq: u64| (seq > 0).then_some(seq);
+        Self {
+            id: id.into(),
+            read: counts.read,
+            stored: counts.stored,
+            duplicate: counts.duplicate,
+            unverified: counts.unverified,
+            dead: counts.dead,
+            gap: counts.gap,
+            pending: counts.pending,
+            skipped: counts.skipped,
+            inversions: counts.inversions,
+            bytes: counts.bytes,
+            first_seq: seq(counts.first_seq),
+            last_seq: seq(counts.last_seq),
+            position,
+            ack_us: AckMicros::of(latency),
+            ..Self::default()
+        }
+    }
+}
+
 impl Receipt {
+    /// Takes the counts over.
+    pub(crate) fn count(&mut self, counts: &Counts) {
+        (self.read, self.stored, self.duplicate) = (counts.read, counts.stored, counts.duplicate);
+        (self.unverified, self.dead, self.skipped) = (counts.unverified, counts.dead, counts.skipped);
+        (self.inversions, self.bytes) = (counts.inversions, counts.bytes);
+        for seq in [counts.first_seq, counts.last_seq] {
+            if seq > 0 {
+                self.saw_seq(seq);
+            }
+        }
+    }
+
     /// Takes note of an event's sequence in the stream.
     pub(crate) fn saw_seq(&mut self, seq: u64) {
         self.first_seq = Some(self.first_seq.map_or(seq, |first| first.min(seq)));
@@ -78,13 +148,7 @@ impl Receipt {
 
     /// Takes the figures of the acks over.
     pub(crate) fn set_latency(&mut self, latency: &Histogram) {
-        let quantile = |share| latency.quantile(share).map(micros_of);
-        self.ack_us = AckMicros {
-            p50: quantile(0.5),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: latency.max().map(micros_of),
-        };
+        self.ack_us = AckMicros::of(latency);
     }
 
     /// Ends the account: what has no outcome is pending.
@@ -151,8 +215,11 @@ impl fmt::Display for Receipt {
             f,
             "{read} read = {stored} stored + {duplicate} duplicate + {dead} dead + {pending} pending + {skipped} skipped"
         )?;
-        if let (Some(first), Some(last)) = (self.first_seq, self.last_seq) {
-            writeln!(f, "stream {}, sequences {first} to {last}", self.stream.as_deref().unwrap_or_default())?;
+        if let (Some(first), Some(last), Some(stream)) = (self.first_seq, self.last_seq, &self.stream) {
+            writeln!(f, "stream {stream}, sequences {first} to {last}")?;
+        }
+        for sink in &self.sinks {
+            writeln!(f, "{sink}")?;
         }
         if self.unverified > 0 {
             writeln!(f, "{} of the duplicates could not be compared with what the stream holds", self.unverified)?;
@@ -165,6 +232,18 @@ impl fmt::Display for Receipt {
             write!(f, "; acks p50 {}, p99 {}, max {}", micros(p50), micros(p99), micros(max))?;
         }
         write!(f, "\nsettled up to byte {} of the input", self.position)
+    }
+}
+
+impl fmt::Display for SinkReceipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, stored, duplicate, dead, gap, pending, skipped, .. } = self;
+        write!(f, "sink {id}: {stored} stored + {duplicate} duplicate + {dead} dead + {gap} gap")?;
+        write!(f, " + {pending} pending + {skipped} skipped")?;
+        if let (Some(first), Some(last), Some(stream)) = (self.first_seq, self.last_seq, &self.stream) {
+            write!(f, "; stream {stream}, sequences {first} to {last}")?;
+        }
+        Ok(())
     }
 }
 

@@ -2,38 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use natsink::config::Plan;
-use natsink::jetstream::StreamInfo;
-use natsink::sink::{Pipeline, Start};
-use natsink::{Client, Publisher};
-use tokio::time::{sleep, sleep_until};
+use natsink::config::{Plan, Target};
+use natsink::io::Checkpoint;
+use natsink::sink::{FanOut, FanOutSink, Start};
+use tokio::time::sleep;
 
+use super::connections::Connections;
 use super::exit::{Code, Failure, Finish};
 use super::feed::{Feed, Flow};
 use super::fresh_start;
 use super::http;
-use super::log;
-use super::obstacles::Obstacles;
+use super::lane::Lane;
 use super::opening;
 use super::places::{Place, Places};
 use super::progress::Progress;
+use super::ready::{Look, Readying};
 use super::receipt::Receipt;
 use super::signals::Signals;
-use super::status::{Board, State};
+use super::status::Board;
 use super::store::Store;
-use super::stream_sink::the_sink;
 use super::verdict;
 
-/// Between two looks at what the link has to tell.
+/// Between two signs of life while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// How a wait ended.
-enum Look<T> {
-    /// What was waited for is there, as it should be.
-    Found(T),
-    /// This signal came first.
-    Stopped(u8),
-}
 
 /// Runs `plan` to the end of its input, a signal or a failure, and keeps the account of it in `receipt`.
 pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure> {
@@ -52,14 +43,22 @@ pub(crate) fn run(plan: &Plan, receipt: &mut Receipt) -> Result<Finish, Failure>
 }
 
 async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Finish, Failure> {
+    let epoch = Instant::now();
+    let run = random()?;
     let mut signals = Signals::listen()?;
     if let Some(addr) = plan.http {
         http::serve(addr, board.clone())?;
     }
-    receipt.stream = Some(the_sink(plan).stream.to_owned());
+    if let [only] = &plan.sinks[..] {
+        receipt.stream = opening::stream_of(only).map(String::from);
+    }
     // What can be wrong without a server is found before one is looked for.
-    opening::check_secrets(the_sink(plan).nats)?;
-    let (mut checkpoint, saved) = opening::open_checkpoint(plan)?;
+    for sink in &plan.sinks {
+        if let Target::Nats(nats) = &sink.to {
+            opening::check_secrets(nats)?;
+        }
+    }
+    let (checkpoint, saved) = opening::open_checkpoint(plan)?;
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.before.as_ref());
     let mut places = Places::new(plan, saved.as_ref().map(|saved| &saved.input), before)?;
@@ -67,81 +66,118 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
     // A file that is followed may come later; meanwhile there is a server to be looked for.
     let mut found = None;
     if !places.is_endless() {
-        match first(&mut places, &mut signals, board, None).await? {
+        match first(&mut places, &mut signals, || board.show(|_| ())).await? {
             Look::Found(first) => found = Some(first),
             Look::Stopped(signal) => return stopped(signal, is_well),
         }
     }
     receipt.position = saved.as_ref().map_or(0, |saved| saved.input.position);
 
-    let client =
-        Client::start(opening::connection_options(the_sink(plan).nats)).map_err(|reason| verdict::of_close(&reason))?;
-    signals.reconnect(client.clone(), plan.clone(), board.clone());
-    let publisher = client
-        .publisher(opening::publisher_options(plan, the_sink(plan), saved.as_ref()))
-        .map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?;
-    let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
-    let stream = match verified(plan, &publisher, &mut signals, &mut obstacles, board).await? {
-        Look::Found(stream) => stream,
-        Look::Stopped(signal) => return stopped(signal, is_well),
-    };
-    for warning in &stream.warnings {
-        log::warn(format_args!("stream {}: {warning}", stream.name));
+    let mut connections = Connections::default();
+    let mut lanes = Vec::new();
+    for sink in &plan.sinks {
+        let known = opening::known_sink(&sink.id, saved.as_ref());
+        lanes.push(Lane::open(plan, sink, known, &mut connections)?);
+    }
+    signals.reconnect(connections.all(), board.clone());
+    let mut readying = Readying { plan, connections: &connections, lanes: &mut lanes, board };
+    if let Look::Stopped(signal) = readying.wait(&mut signals).await? {
+        return stopped(signal, is_well);
     }
     let (place, start) = match found {
         Some(found) => found,
-        None => match first(&mut places, &mut signals, board, Some(&mut obstacles)).await? {
+        None => match first(&mut places, &mut signals, || readying.idle()).await? {
             Look::Found(first) => first,
             Look::Stopped(signal) => return stopped(signal, is_well),
         },
     };
     receipt.position = start.position;
+    let input = place.input(run);
     if plan.checkpoint.is_some() && saved.is_none() && !plan.from_start {
-        let input = place.input(&client);
-        tokio::select! {
-            signal = signals.next() => return stopped(signal, is_well),
-            checked = fresh_start::check(plan, &client, &input) => checked?,
+        for lane in &lanes {
+            let (Some(sink), Some((_, client)), true) = (lane.stream, &lane.connection, lane.is_ready) else {
+                continue;
+            };
+            tokio::select! {
+                signal = signals.next() => return stopped(signal, is_well),
+                checked = fresh_start::check(plan, sink, client, &input) => checked?,
+            }
         }
     }
-    if let Some(checkpoint) = &mut checkpoint {
-        checkpoint.created = stream.created.clone();
-    }
 
-    let start = Start { read_from: opening::read_from(plan, saved.as_ref(), &stream), ..start };
-    let mapper = opening::mapper(plan, place.input(&client))?;
-    let pipeline = Pipeline::new(mapper, opening::pipeline_options(plan), start);
-    let mut store = Store { checkpoint, dead_letter, place };
-    if saved.is_none() || !store.place.is_known() {
-        // A crash before the first commit is then no lost checkpoint, and what is sent before that keeps its ids.
-        store.save(&pipeline.start_commit())?;
-    }
+    let (fan_out, start) = fan_out(plan, saved.as_ref(), &place, run, start, &mut lanes)?;
+    // What is sent before the first commit keeps its ids after a crash.
+    let is_new = saved.is_none() || !place.is_known();
     let mut feed = Feed {
         plan,
         places,
-        client,
-        publisher,
-        pipeline,
-        store: Some(store),
+        run,
+        epoch,
+        connections,
+        lanes,
+        fan_out,
+        store: Some(Store { checkpoint, dead_letter, place }),
         committing: None,
-        outcomes: Vec::with_capacity(plan.in_flight.events_max.min(65_536)),
         signals,
-        obstacles,
         board: board.clone(),
         progress: Progress::new(plan.quiet),
         input_len: None,
         stopping: None,
+        grace: None,
         look_at: tokio::time::Instant::now(),
-        warned: false,
         backpressure: Duration::ZERO,
     };
-    let result = feed_all(&mut feed, start, receipt).await;
+    let result = feed_all(&mut feed, start, is_new, receipt).await;
     feed.account(receipt);
-    feed.obstacles.look();
+    feed.hear();
     feed.progress.clear();
     result
 }
 
-async fn feed_all(feed: &mut Feed<'_>, mut start: Start, receipt: &mut Receipt) -> Result<Finish, Failure> {
+/// The pipelines, and where the input is to be read from: where the sink begins that is furthest behind.
+fn fan_out(
+    plan: &Plan,
+    saved: Option<&Checkpoint>,
+    place: &Place,
+    run: u64,
+    start: Start,
+    lanes: &mut [Lane<'_>],
+) -> Result<(FanOut, Start), Failure> {
+    let input = place.input(run);
+    let sinks = lanes.iter_mut().map(|lane| {
+        let last_seq = lane.found_stream().map_or(0, |stream| stream.last_seq);
+        Ok(FanOutSink {
+            mapper: opening::mapper(plan, lane.plan, input.clone())?,
+            options: opening::pipeline_options(plan),
+            start: opening::sink_start(lane.plan, saved, &input, start, last_seq),
+            required: lane.plan.required,
+        })
+    });
+    let sinks = sinks.collect::<Result<_, Failure>>()?;
+    let mut fan_out = FanOut::new(plan.commit_policy, start, sinks);
+    if !place.can_be_sought() {
+        fan_out.begin_at_policy();
+        return Ok((fan_out, start));
+    }
+    let (position, lines) = fan_out.begin();
+    Ok((fan_out, Start { position, lines, ..start }))
+}
+
+/// A number that no other run has.
+fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::getrandom(&mut bytes)
+        .map_err(|error| Failure::new(Code::Io, "random", format!("no random bytes from the system: {error}")))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+async fn feed_all(
+    feed: &mut Feed<'_>,
+    mut start: Start,
+    is_new: bool,
+    receipt: &mut Receipt,
+) -> Result<Finish, Failure> {
+    feed.begin(is_new)?;
     loop {
         let mut source = feed.source(start)?;
         if feed.run(&mut source, receipt).await? == Flow::Stopped {
@@ -153,37 +189,26 @@ async fn feed_all(feed: &mut Feed<'_>, mut start: Start, receipt: &mut Receipt) 
     if feed.is_stopping() {
         return feed.stopped();
     }
-    if feed.plan.source.strict && feed.pipeline.counts().dead > 0 {
-        let dead = feed.pipeline.counts().dead;
+    let dead = feed.fan_out.counts().dead;
+    if feed.plan.source.strict && dead > 0 {
         return Err(Failure::new(Code::Data, "dead_letters", format!("{dead} events are dead letters")));
     }
     Ok(Finish::Done)
 }
 
-/// What is read first. To open a named pipe is to wait for its writer, and a file that is followed may come late.
+/// What is read first. To open a named pipe is to wait for its writer, and a file that is followed may come late; meanwhile
+/// `look` is called now and then.
 async fn first(
     places: &mut Places,
     signals: &mut Signals,
-    board: &Board,
-    mut obstacles: Option<&mut Obstacles>,
+    mut look: impl FnMut(),
 ) -> Result<Look<(Place, Start)>, Failure> {
     let mut next = std::pin::pin!(places.next());
     loop {
         tokio::select! {
             signal = signals.next() => return Ok(Look::Stopped(signal)),
             first = &mut next => return Ok(Look::Found(first?.expect("there is always something to read first"))),
-            () = sleep(LOOK) => {
-                if let Some(obstacles) = &mut obstacles {
-                    obstacles.look();
-                }
-                board.show(|status| {
-                    if let Some(obstacles) = &obstacles {
-                        // The stream is verified: a file to follow may come whenever it likes.
-                        status.state = State::Running;
-                        obstacles.show(&mut status.sinks[0]);
-                    }
-                });
-            }
+            () = sleep(LOOK) => look(),
         }
     }
 }
@@ -191,38 +216,4 @@ async fn first(
 /// How a run ends that a signal has stopped before it read anything.
 fn stopped(signal: u8, is_well: bool) -> Result<Finish, Failure> {
     if is_well { Ok(Finish::Stopped) } else { Err(verdict::of_signal(signal)) }
-}
-
-/// Waits for the stream to be looked at: for as long as it takes, or the plan allows.
-async fn verified(
-    plan: &Plan,
-    publisher: &Publisher,
-    signals: &mut Signals,
-    obstacles: &mut Obstacles,
-    board: &Board,
-) -> Result<Look<StreamInfo>, Failure> {
-    let began = Instant::now();
-    loop {
-        let look = tokio::time::Instant::now() + LOOK;
-        tokio::select! {
-            signal = signals.next() => return Ok(Look::Stopped(signal)),
-            found = publisher.verified() => {
-                obstacles.look();
-                return match found {
-                    Ok(Some(stream)) => Ok(Look::Found(stream)),
-                    Ok(None) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
-                    Err(error) => Err(verdict::of_publisher(&error, the_sink(plan))),
-                };
-            }
-            () = sleep_until(look) => {
-                obstacles.look();
-                board.show(|status| obstacles.show(&mut status.sinks[0]));
-            }
-        }
-        if the_sink(plan).nats.retry.elapsed_max.is_some_and(|max| began.elapsed() >= max) {
-            let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
-            let message = format!("no server within {} s{told}", began.elapsed().as_secs());
-            return Err(Failure::new(Code::Unavailable, "unavailable", message));
-        }
-    }
 }

@@ -1,12 +1,11 @@
 //! The signals that a run listens to: two that stop it, and one that asks it to connect anew.
 
 use natsink::Client;
-use natsink::config::Plan;
+use natsink::config::NatsPlan;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
 use super::status::Board;
-use super::stream_sink::the_sink;
 use super::{log, opening};
 
 /// SIGINT, SIGTERM and SIGHUP, as they come.
@@ -15,7 +14,9 @@ pub(crate) struct Signals {
     terminate: Signal,
     hangup: Signal,
     /// Who connects anew, and from what.
-    connected: Option<(Client, Plan, Board)>,
+    connected: Vec<(Client, NatsPlan)>,
+    /// Where it is shown.
+    board: Option<Board>,
 }
 
 impl Signals {
@@ -28,13 +29,14 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
-            connected: None,
+            connected: Vec::new(),
+            board: None,
         })
     }
 
-    /// From now on SIGHUP makes this client connect anew, and so read its credentials and certificates again.
-    pub(crate) fn reconnect(&mut self, client: Client, plan: Plan, board: Board) {
-        self.connected = Some((client, plan, board));
+    /// From now on SIGHUP makes these clients connect anew, and so read their credentials and certificates again.
+    pub(crate) fn reconnect(&mut self, clients: Vec<(Client, NatsPlan)>, board: Board) {
+        (self.connected, self.board) = (clients, Some(board));
     }
 
     /// The number of the next signal that stops. Dropped, it loses none.
@@ -50,14 +52,18 @@ impl Signals {
 
     /// Connects anew, unless the files that are read for it would not do: a good link is not given for them.
     fn hang_up(&self) {
-        let Some((client, plan, board)) = &self.connected else { return log::info("SIGHUP: nothing is connected yet") };
-        match opening::check_secrets(the_sink(plan).nats) {
-            Ok(()) => {
-                log::info("SIGHUP: connecting anew, with credentials and certificates read again");
-                client.reconnect();
-                board.reloaded();
+        if self.connected.is_empty() {
+            log::info("SIGHUP: nothing is connected");
+        }
+        for (client, nats) in &self.connected {
+            match opening::check_secrets(nats) {
+                Ok(()) => {
+                    log::info("SIGHUP: connecting anew, with credentials and certificates read again");
+                    client.reconnect();
+                    self.board.iter().for_each(Board::reloaded);
+                }
+                Err(failure) => log::warn(format_args!("SIGHUP: the connection stays as it is: {failure}")),
             }
-            Err(failure) => log::warn(format_args!("SIGHUP: the connection stays as it is: {failure}")),
         }
     }
 }

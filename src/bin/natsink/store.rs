@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, SinkPosition};
-use natsink::sink::{Commit, DeadLetter};
+use natsink::io::{self, Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, SinkPosition};
+use natsink::sink::{DeadLetter, FanOutCommit, Gap};
 
 use super::exit::{Code, Failure};
 use super::places::Place;
@@ -20,9 +20,8 @@ pub(crate) struct Store {
 pub(crate) struct Kept {
     pub(crate) file: CheckpointFile,
     pub(crate) pipeline: String,
-    pub(crate) sink: String,
-    pub(crate) stream: String,
-    pub(crate) created: String,
+    /// The sinks, in their order. Where they stand is in each commit.
+    pub(crate) sinks: Vec<SinkPosition>,
     /// What the file said until a run that starts over.
     pub(crate) before: Option<SavedInput>,
     /// Whether the file holds the position of this run, or of the one that this one goes on from.
@@ -35,16 +34,25 @@ impl Store {
         self.checkpoint.is_some() || self.dead_letter.is_some()
     }
 
-    /// Appends a dead letter.
-    pub(crate) fn write(&mut self, letter: &DeadLetter) -> Result<(), Failure> {
+    /// Appends a dead letter of this sink, which is named where there are several.
+    pub(crate) fn write(&mut self, letter: &DeadLetter, sink: Option<&str>) -> Result<(), Failure> {
         if let Some(file) = &mut self.dead_letter {
-            file.write(letter, None, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
+            file.write(letter, sink, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
         }
         Ok(())
     }
 
-    /// Makes all dead letters durable, then the commit.
-    pub(crate) fn save(&mut self, commit: &Commit) -> Result<(), Failure> {
+    /// Appends the record of what this sink did not get.
+    pub(crate) fn write_gap(&mut self, gap: &Gap, sink: &str) -> Result<(), Failure> {
+        if let Some(file) = &mut self.dead_letter {
+            let gap = io::Gap { sink: sink.into(), from: gap.from, to: gap.to, count: gap.count };
+            file.write_gap(&gap, SystemTime::now()).map_err(|error| verdict::of_dead_letter(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all dead letters and gap records durable, then the commit.
+    pub(crate) fn save(&mut self, commit: &FanOutCommit) -> Result<(), Failure> {
         if let Some(file) = &mut self.dead_letter {
             file.sync().map_err(|error| verdict::of_dead_letter(&error))?;
         }
@@ -54,14 +62,10 @@ impl Store {
         })?;
         // Of a file that was cut the old position holds until the next place begins.
         let Some(input) = input else { return Ok(()) };
-        let sink = SinkPosition {
-            id: kept.sink.clone(),
-            position: commit.position,
-            read_from: commit.read_from,
-            stream: kept.stream.clone(),
-            created: kept.created.clone(),
-        };
-        let checkpoint = Checkpoint { pipeline: kept.pipeline.clone(), input, sinks: vec![sink] };
+        for (sink, commit) in kept.sinks.iter_mut().zip(&commit.sinks) {
+            (sink.position, sink.lines, sink.read_from) = (commit.position, commit.lines, commit.read_from);
+        }
+        let checkpoint = Checkpoint { pipeline: kept.pipeline.clone(), input, sinks: kept.sinks.clone() };
         kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))?;
         kept.holds = true;
         Ok(())

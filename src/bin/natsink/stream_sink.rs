@@ -1,6 +1,6 @@
 //! A sink that delivers into a stream, as the plan names it.
 
-use natsink::config::{Delivery, NatsPlan, Plan, Target};
+use natsink::config::{Delivery, NatsPlan, Plan, SinkPlan, Target};
 
 /// A sink of type `nats` that waits for the acks of a stream.
 #[derive(Clone, Copy)]
@@ -10,18 +10,18 @@ pub(crate) struct StreamSink<'a> {
     pub(crate) nats: &'a NatsPlan,
 }
 
-/// The sinks of `plan` that deliver into streams.
-pub(crate) fn stream_sinks(plan: &Plan) -> impl Iterator<Item = StreamSink<'_>> {
-    plan.sinks.iter().filter_map(|sink| match &sink.to {
-        Target::Nats(nats) => match &nats.delivery {
-            Delivery::Ordered { stream } => Some(StreamSink { id: &sink.id, stream, nats }),
+impl<'a> StreamSink<'a> {
+    /// The sink of `plan`, where it delivers into a stream.
+    pub(crate) fn of(plan: &'a SinkPlan) -> Option<Self> {
+        let Target::Nats(nats) = &plan.to else { return None };
+        match &nats.delivery {
+            Delivery::Ordered { stream } => Some(Self { id: &plan.id, stream, nats }),
             _ => None,
-        },
-        _ => None,
-    })
+        }
+    }
 }
 
-/// The one sink of a run in this version.
-pub(crate) fn the_sink(plan: &Plan) -> StreamSink<'_> {
-    stream_sinks(plan).next().expect("plans with other sinks are refused before they are run")
+/// The sinks of `plan` that deliver into streams.
+pub(crate) fn stream_sinks(plan: &Plan) -> impl Iterator<Item = StreamSink<'_>> {
+    plan.sinks.iter().filter_map(StreamSink::of)
 }

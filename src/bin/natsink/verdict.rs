@@ -1,7 +1,7 @@
 //! From what went wrong to the exit code and the words for it: what happened, and what to do about it.
 
 use natsink::connection::{AuthError, CloseReason, LinkError, TlsError};
-use natsink::io::{CheckpointError, DeadLetterError, SourceError};
+use natsink::io::{CheckpointError, DeadLetterError, OutputError, SourceError};
 use natsink::jetstream::{PublisherError, Rejection, StreamProblem};
 use natsink::sink::{DeadLetter, Reason};
 
@@ -146,6 +146,11 @@ pub(crate) fn of_checkpoint(error: &CheckpointError) -> Failure {
 /// A dead-letter file that cannot be written.
 pub(crate) fn of_dead_letter(error: &DeadLetterError) -> Failure {
     Failure::new(Code::Io, "dead_letter", error.to_string())
+}
+
+/// An output of lines that cannot be opened or written.
+pub(crate) fn of_output(error: &OutputError) -> Failure {
+    Failure::new(Code::Io, "output", error.to_string())
 }
 
 /// A signal before anything was read.

@@ -10,7 +10,7 @@ use natsink::config::{self, Document, LogLevel, Target};
 
 use super::args::CheckArgs;
 use super::exit::{Code, Failure};
-use super::{later, log, opening};
+use super::{log, opening};
 use report::Report;
 
 /// Checks, tells on stdout, and gives the exit code: that of the first error, which is the one a run would end with.
@@ -33,7 +33,6 @@ fn look(args: &CheckArgs, report: &mut Report) -> Result<(), Failure> {
     log::init(log);
     let document = args.run.config.as_deref().map(Document::open).transpose()?;
     let plan = config::check(document.as_ref(), &flags, &|name| std::env::var_os(name))?;
-    later::refuse(&plan)?;
     let count = plan.sinks.len();
     let sinks = if count == 1 { "one sink".into() } else { format!("{count} sinks") };
     report.ok("configuration", format!("pipeline {}, {sinks}", plan.pipeline));

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::super::exit::{Code, Failure};
 use super::super::obstacles::Obstacles;
+use super::super::outlet::Outlet;
 use super::super::stream_sink::StreamSink;
 use super::super::{opening, verdict};
 use super::about;
@@ -31,8 +32,9 @@ pub(super) async fn check(
     report: &mut Report,
 ) -> bool {
     let topic = about(sink.id, "stream");
+    let known = opening::known_sink(sink.id, saved);
     // Nothing is read back: nothing will be sent.
-    let options = PublisherOptions { recall_after: None, ..opening::publisher_options(plan, sink, saved) };
+    let options = PublisherOptions { recall_after: None, ..opening::publisher_options(plan, sink, known) };
     let info = match client.publisher(options) {
         Ok(publisher) => verified(&publisher, client, sink).await,
         Err(error) => Err(Failure::new(Code::Config, "publisher", error.to_string())),
@@ -65,8 +67,9 @@ async fn verified(publisher: &Publisher, client: &Client, sink: StreamSink<'_>) 
         Ok(Ok(None)) => Err(Failure::new(Code::Config, "no_stream", "no stream is named")),
         Ok(Err(error)) => Err(verdict::of_publisher(&error, sink)),
         Err(_) => {
-            let mut obstacles = Obstacles::new(client.clone(), publisher.clone());
-            obstacles.look();
+            let mut obstacles = Obstacles::default();
+            let notices: Vec<_> = client.link_notices().collect();
+            obstacles.look(&notices, &Outlet::Stream(publisher.clone()));
             let told = obstacles.told().map(|told| format!(": {told}")).unwrap_or_default();
             let message = format!("no answer of JetStream within {} s{told}", PATIENCE.as_secs());
             Err(Failure::new(Code::Unavailable, "unavailable", message))
