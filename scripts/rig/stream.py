@@ -1,6 +1,7 @@
 """Reads and makes streams with nats-py, a client that shares nothing with natsink."""
 
 import asyncio
+import calendar
 import json
 import sys
 import time
@@ -63,6 +64,22 @@ async def state(url: str, name: str, patience: float = 10) -> dict:
         return (await api(client, f"STREAM.INFO.{name}", {}))["state"]
     finally:
         await client.close()
+
+
+async def quiet_seconds(url: str, name: str) -> float:
+    """How long ago, by the server's clock, the last message was stored."""
+    client = await connected(url)
+    try:
+        info = await api(client, f"STREAM.INFO.{name}", {})
+        return seconds(info["ts"]) - seconds(info["state"]["last_ts"])
+    finally:
+        await client.close()
+
+
+def seconds(moment: str) -> float:
+    """The seconds since 1970 of a moment as the server writes it: RFC 3339 in UTC, up to nanoseconds."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
 
 
 async def step_down(url: str, name: str) -> None:
