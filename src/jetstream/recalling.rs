@@ -20,13 +20,17 @@ use crate::time::Instant;
 /// earlier run can have lost or been refused as many as its window held.
 const MISSES_MAX: usize = 1 << 16;
 
+/// The window of a stream that does not tell: the server's default.
+const WINDOW_UNTOLD: Duration = Duration::from_secs(120);
+
 impl Publisher {
     /// The stream was looked at.
     pub(super) fn begin_recall(&mut self, now: Instant) {
         let Some(info) = self.check.info() else { return };
         // Where consumers remove messages, what is stored cannot be read back; the warning says so.
         let can_recall = !info.warnings.contains(&StreamWarning::Retention);
-        self.trust = if can_recall { info.duplicate_window / 2 } else { Duration::MAX };
+        let window = if info.duplicate_window.is_zero() { WINDOW_UNTOLD } else { info.duplicate_window };
+        self.trust = if can_recall { window / 2 } else { Duration::MAX };
         let last_seq = info.last_seq;
         if !can_recall {
             self.recall.finish();

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::choices::Choices;
 use super::draft::Draft;
+use super::fault::Fault;
 use super::wire::Pace;
 use super::{checks, scenes, swarm};
 use crate::jetstream::PublisherOptions;
@@ -19,12 +20,12 @@ const MESSAGES_MAX: usize = 400;
 pub fn ledger_model(input: &[u8]) {
     let mut choices = Choices::from_bytes(input);
     let choices = &mut choices;
-    let options = PublisherOptions {
-        in_flight_max: choices.one_of(&[4096, 8, 2, 1]),
-        ..PublisherOptions::stream(scenes::STREAM)
-    };
+    // In half of the worlds ids are forgotten after a second.
+    let kind = choices.below(8);
+    let (window, is_forgetful) = ([4096, 8, 2, 1][kind as usize % 4], kind >= 4);
+    let options = PublisherOptions { in_flight_max: window, ..PublisherOptions::stream(scenes::STREAM) };
     let (mut world, publisher) = scenes::with_options(options.clone(), 1);
-    world.stream().duplicate_window = Duration::from_secs(1 << 20);
+    world.stream().duplicate_window = Duration::from_secs(if is_forgetful { 1 } else { 1 << 20 });
     let publishers = [publisher, world.add_publisher(options)];
     for _ in 0..STEPS_MAX {
         if choices.is_over() {
@@ -47,7 +48,12 @@ pub fn ledger_model(input: &[u8]) {
                 }
             }
             4 => {
-                let fault = swarm::fault(choices);
+                // A server that sleeps over bytes for longer than its window can store a copy among them twice: nobody
+                // could mend that.
+                let fault = match swarm::fault(choices) {
+                    Fault::Stop(time) if is_forgetful => Fault::Restart(time),
+                    fault => fault,
+                };
                 world.fault(Duration::ZERO, fault);
             }
             5 => {

@@ -18,6 +18,7 @@ mod ops;
 mod peer;
 mod proving;
 mod publishing;
+mod recalls;
 mod secrets;
 mod secure;
 mod session_script;
@@ -52,7 +53,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// The tests themselves, to look for their names.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("acks.rs"),
     include_str!("batches.rs"),
     include_str!("endurance.rs"),
@@ -61,6 +62,7 @@ const SOURCES: [&str; 12] = [
     include_str!("messages.rs"),
     include_str!("proving.rs"),
     include_str!("publishing.rs"),
+    include_str!("recalls.rs"),
     include_str!("secrets.rs"),
     include_str!("secure.rs"),
     include_str!("thousand.rs"),
