@@ -52,7 +52,7 @@ fn has_test(source: &str, name: &str) -> bool {
 fn every_test_of_the_checklist_is_there() {
     let text = fs::read_to_string(root().join("docs/seed.md")).expect("the checklist");
     let rows = rows(&text);
-    assert!(rows.len() > 100, "only {} rows were understood", rows.len());
+    assert!(rows.len() > 60, "only {} rows were understood", rows.len());
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let mut missing = Vec::new();
     for row in &rows {
