@@ -102,6 +102,7 @@ impl Writer {
 /// Who follows the log, as a run does.
 struct Follower {
     log: PathBuf,
+    options: FollowOptions,
     trail: Trail,
     reading: Option<(Segment, Source)>,
     position: u64,
@@ -117,8 +118,10 @@ impl Follower {
     fn new(log: &Path, saved: Option<&SavedInput>) -> Self {
         let trail = Trail::new(log, Some(options()), saved, false);
         let log = log.into();
+        let options = options();
         Self {
             log,
+            options,
             trail,
             reading: None,
             position: 0,
@@ -136,7 +139,7 @@ impl Follower {
             self.notices.extend(std::iter::from_fn(|| self.trail.poll_notice()));
             let Look::Segment(segment) = look else { return false };
             (self.position, self.lines) = (segment.position, segment.lines);
-            let follow = Some((&*self.log, options()));
+            let follow = Some((&*self.log, self.options));
             let source = Source::start_segment(&segment, follow, SourceOptions::new(Instant::now())).unwrap();
             self.reading = Some((segment, source));
             // As a run does, before anything is sent.
@@ -181,12 +184,17 @@ impl Follower {
 
     /// Goes on for a while, and says that nothing more is read.
     async fn reads_no_more(&mut self) {
-        let (before, began) = (self.read.len(), Instant::now());
-        while began.elapsed() < 4 * options().grace {
+        let before = self.read.len();
+        self.goes_on_for(4 * options().grace).await;
+        assert_eq!(self.read[before..], []);
+    }
+
+    async fn goes_on_for(&mut self, time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {
             self.turn().await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(self.read[before..], []);
     }
 
     fn texts(&self) -> Vec<&str> {
@@ -217,6 +225,7 @@ async fn a_line_is_none_before_its_line_feed() {
     follower.reads_no_more().await;
     writer.part("o");
     follower.reads_no_more().await;
+    assert!(follower.reading.is_none(), "what is not whole makes no identity");
     writer.part("n").part("e\ntw");
     follower.reads(1).await;
     follower.reads_no_more().await;
@@ -251,19 +260,19 @@ async fn a_renamed_file_is_read_to_its_end_first_also_what_is_written_late() {
     let mut writer = Writer::new();
     writer.open().line("1").line("2");
     let mut follower = Follower::new(&writer.log(), None);
+    follower.options.grace = Duration::from_secs(2);
     follower.reads(2).await;
     writer.line("3").rename().line("4");
     follower.reads(4).await;
     // While the path leads nowhere the old file is followed.
-    follower.reads_no_more().await;
     writer.line("5");
     follower.reads(5).await;
+    // Its writer opens the next one late, when somebody else has written there already.
     let mut late = writer.file.take().unwrap();
-    writer.open();
-    follower.turn().await;
+    writer.open().part("7\n");
+    follower.goes_on_for(follower.options.grace / 4).await;
     late.write_all(b"6\n").unwrap();
-    writer.written.push("6".into());
-    writer.line("7");
+    writer.written.extend(["6", "7"].map(Into::into));
     follower.reads(7).await;
     follower.has_read_all_of(&writer);
     // Too late is told.
