@@ -138,3 +138,147 @@ fn a_dead_server_of_a_sink_that_is_not_required_holds_nobody_up() {
     assert_eq!(payloads(&away_url, "AUDIT").len(), 10);
     assert_eq!(fs::read_to_string(place.path("dead")).expect("a file").lines().count(), 1);
 }
+
+#[test]
+fn a_server_that_stands_still_takes_nothing_from_the_others_and_goes_on_behind_a_gap() {
+    let place = place();
+    let slow = Server::start(ServerOptions::default());
+    support::Raw::connect(&slow.url()).create_stream(json!({ "name": "AUDIT", "subjects": ["audit.>"] }));
+    let (url, slow_url) = (place.server.url(), slow.url());
+    let optional = format!("{AUDIT}, required: false");
+    configure(
+        &place,
+        "source: { type: stdin, input_id: x }\ncheckpoint: { path: c }\ndead_letter: { path: dead }\nin_flight: { max_events: 300 }",
+        &[nats("a", &url, ORDERS), nats("b", &slow_url, &optional)],
+    );
+    let text = events(40_000);
+    let (first, rest) = text.split_at(events(100).len());
+    let (middle, last) = rest.split_at(events(30_000).len() - first.len());
+    let (mut raw, mut slow_raw) = (place.raw(), support::Raw::connect(&slow_url));
+    let mut run = place.start(&["-c", "natsink.yaml"]);
+    run.write(first);
+    run.until("both have it", |_| slow_raw.stream_messages("AUDIT") == 100 && raw.stream_messages("ORDERS") == 100);
+    slow.stop();
+    run.write(middle);
+    run.until("the required one has everything", |_| raw.stream_messages("ORDERS") == 30_000);
+    run.until("the checkpoint has moved", |_| place.position("c") == (first.len() + middle.len()) as u64);
+    run.tells("sink b is too slow");
+    slow.cont();
+    run.until("the other one has what it could hold", |_| slow_raw.stream_messages("AUDIT") >= 600);
+    run.write(last);
+    run.until("it is the end", |_| raw.stream_messages("ORDERS") == 40_000);
+    let ended = run.end();
+    ended.ends(0, [40_000, 40_000, 0, 0, 0, 0]);
+    exact(&place, &url, "ORDERS", &text);
+    all_but_gaps(&place, &ended, "b", &payloads(&slow_url, "AUDIT"), &text);
+    let [.., gap, pending, _] = ended.counts_of("b");
+    assert!(gap > 20_000 && pending == 0, "{ended:?}");
+}
+
+#[test]
+fn two_of_three_are_a_quorum_without_the_third() {
+    let place = place();
+    place.create_stream(json!({ "name": "MORE", "subjects": ["more.>"] }));
+    let mut away = Server::start(ServerOptions::default());
+    let away_url = away.url();
+    away.kill9();
+    let url = place.server.url();
+    let third = "stream: THIRD, subject: third.events, send_timeout_secs: 1";
+    configure(
+        &place,
+        "commit_policy: { quorum: 2 }\ncheckpoint: { path: c }\ndead_letter: { path: dead }",
+        &[nats("a", &url, ORDERS), nats("b", &url, AUDIT), nats("c", &away_url, third)],
+    );
+    let text = events(20_000);
+    place.write("in", &text);
+    let ended = place.run(PIPED);
+    ended.ends(0, [20_000, 20_000, 0, 0, 0, 0]);
+    for stream in ["ORDERS", "AUDIT"] {
+        exact(&place, &url, stream, &text);
+    }
+    assert_eq!(ended.counts_of("c"), [20_000, 0, 0, 0, 20_000, 0, 0]);
+    let counts: Vec<u64> = gaps(&place, "c").iter().map(|[.., count]| *count).collect();
+    assert_eq!(counts.iter().sum::<u64>(), 20_000);
+    // Two that are away are too many.
+    let stopped = nats("d", &away_url, "stream: FOURTH, subject: fourth.events, retry: { max_elapsed_secs: 1 }");
+    let third = nats("c", &away_url, "stream: THIRD, subject: third.events, retry: { max_elapsed_secs: 1 }");
+    configure(&place, "commit_policy: { quorum: 2 }", &[nats("a", &url, ORDERS), third, stopped]);
+    place.run(PIPED).fails(69, "unavailable", &["sink "]);
+}
+
+#[test]
+fn the_policy_all_waits_for_every_sink() {
+    let place = place();
+    let mut away = Server::start(ServerOptions::default());
+    support::Raw::connect(&away.url()).create_stream(json!({ "name": "AUDIT", "subjects": ["audit.>"] }));
+    let (url, away_url) = (place.server.url(), away.url());
+    let optional = format!("{AUDIT}, required: false");
+    configure(
+        &place,
+        "commit_policy: all\nsource: { type: stdin, input_id: x }\ncheckpoint: { path: c }\ndead_letter: { path: dead }",
+        &[nats("a", &url, ORDERS), nats("b", &away_url, &optional)],
+    );
+    let text = events(50);
+    let mut raw = place.raw();
+    let mut run = place.start(&["-c", "natsink.yaml"]);
+    run.write(events(10));
+    run.until("both have it", |_| place.path("c").exists() && place.position("c") == events(10).len() as u64);
+    away.kill9();
+    run.write(&text[events(10).len()..]);
+    run.until("one has it", |_| raw.stream_messages("ORDERS") == 50);
+    run.tells("connect");
+    assert_eq!(place.position("c"), events(10).len() as u64, "no checkpoint passes what one sink lacks");
+    away.restart();
+    let ended = run.end();
+    ended.ends(0, [50, 50, 0, 0, 0, 0]);
+    exact(&place, &url, "ORDERS", &text);
+    exact(&place, &away_url, "AUDIT", &text);
+    assert_eq!((place.letters("dead").len(), ended.counts_of("b")[4]), (0, 0));
+}
+
+#[test]
+fn after_any_kill_each_stream_has_everything_once_and_each_file_at_least_once() {
+    let place = place();
+    let url = place.server.url();
+    let optional = format!("{AUDIT}, required: false");
+    let sinks = [
+        nats("a", &url, ORDERS),
+        nats("b", &url, &optional),
+        "{ type: file, config: { id: f, path: all.ndjson } }".into(),
+    ];
+    configure(&place, "commit_policy: all\ncheckpoint: { path: c }\nin_flight: { max_events: 500 }", &sinks);
+    let text = events(30_000);
+    place.write("in", &text);
+    let mut last = 0;
+    for kill in 0..5 {
+        let mut run = place.start(PIPED);
+        run.until("the checkpoint moves", |_| place.path("c").exists() && place.position("c") > last);
+        run.kill9();
+        last = place.position("c");
+        assert!(last < text.len() as u64, "kill {kill} came too late to be one");
+    }
+    let ended = place.run(PIPED);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for stream in ["ORDERS", "AUDIT"] {
+        exact(&place, &url, stream, &text);
+    }
+    let file = place.read("all.ndjson");
+    let lines: std::collections::HashSet<&str> = file.lines().collect();
+    assert!(text.lines().all(|line| lines.contains(line)), "the file lacks something");
+}
+
+#[test]
+fn the_end_of_a_required_sink_is_the_end_of_the_run_and_that_of_another_is_told() {
+    let place = place();
+    let url = place.server.url();
+    place.write("in", events(20));
+    let absent = "stream: ABSENT, subject: absent.events";
+    configure(&place, "", &[nats("a", &url, ORDERS), nats("b", &url, absent)]);
+    place.run(PIPED).fails(78, "stream_not_found", &["sink b", "nats stream add ABSENT"]);
+    let optional = format!("{absent}, required: false");
+    configure(&place, "dead_letter: { path: dead }", &[nats("a", &url, ORDERS), nats("b", &url, &optional)]);
+    let ended = place.run(PIPED);
+    ended.ends(0, [20, 20, 0, 0, 0, 0]).says(&["sink b", "the others go on"]);
+    assert_eq!(ended.counts_of("b"), [20, 0, 0, 0, 20, 0, 0]);
+    assert_eq!(gaps(&place, "b"), [[0, events(20).len() as u64, 20]]);
+}
