@@ -384,6 +384,75 @@ fn another_stream_than_the_checkpoints_is_told_before_it_is_met() {
 }
 
 #[test]
+fn a_checkpoint_that_was_lost_is_told_before_all_is_sent_again() {
+    let place = Place::new();
+    place.write("in", events(5));
+    place.run(&["--input", "in", "--checkpoint", "c"]).ends(0, [5, 5, 0, 0, 0, 0]);
+    std::fs::remove_file(place.path("c")).expect("it is there");
+    let words = ["--input", "in", "--checkpoint", "c"];
+    let lost = check_orders(&place, &words);
+    lost.fails(75, "checkpoint_missing", "c is missing");
+    let line =
+        lost.findings.iter().find_map(|finding| finding["message"].as_str().filter(|text| text.contains("missing")));
+    assert!(line.is_some_and(|line| line.contains("natsink checkpoint set c") && !line.contains("--json")), "{lost:?}");
+    check_orders(&place, &[&words[..], &["--from-start"]].concat()).passes();
+    check_orders(&place, &["--input", "in"]).passes();
+}
+
+#[test]
+fn sinks_that_nobody_waits_for_fail_alone() {
+    let place = Place::new();
+    let dead = server::free_port();
+    let write = |policy: &str, required: bool, more: &str| {
+        let sink = |id: &str, url: &str, required: bool| {
+            format!(
+                "  - type: nats\n    config: {{ id: {id}, url: '{url}', stream: ORDERS, subject: orders.a, required: {required} }}\n"
+            )
+        };
+        let dead = format!("nats://127.0.0.1:{dead}");
+        let sinks = sink("up", &place.server.url(), true) + &sink("down", &dead, required);
+        place.write("natsink.yaml", format!("commit_policy: {policy}\nsinks:\n{sinks}{more}"));
+        check(&place, &["-c", "natsink.yaml"])
+    };
+    let optional = write("required", false, "");
+    let warned = optional.passes().of("warning");
+    assert!(
+        warned.iter().any(|told| told.starts_with("sink down: server: ") && told.ends_with("go on without it")),
+        "{warned:?}"
+    );
+    assert!(optional.fix("written down nowhere").contains("--dead-letter"), "{optional:?}");
+    write("required", true, "").fails(69, "unavailable", "127.0.0.1");
+    write("all", false, "").fails(69, "unavailable", "127.0.0.1");
+    write("{ quorum: 1 }", true, "").passes();
+    write("{ quorum: 2 }", true, "").fails(69, "unavailable", "127.0.0.1");
+    write("{ quorum: 2 }", true, "  - type: stdout\n").passes();
+    write("required", false, "  - type: file\n    config: { path: no/folder }\n").fails(74, "output", "no/folder");
+    // Files of TLS that will not do end a run, whoever they are for.
+    let text = place.read("natsink.yaml").replace("required: false }", "required: false, tls: { ca_file: absent } }");
+    place.write("natsink.yaml", text.replace("no/folder", "copy"));
+    check(&place, &["-c", "natsink.yaml"]).fails(78, "tls", "absent");
+}
+
+#[test]
+fn a_server_without_a_stream_is_asked_for_permission_alone() {
+    let config = "authorization { users: [ { user: free, password: p }, { user: bound, password: p, permissions: { publish: \
+                  [\"orders.a\"] } } ] }";
+    let options = ServerOptions {
+        config: config.into(),
+        credentials: Some("free:p".into()),
+        jetstream: false,
+        ..ServerOptions::default()
+    };
+    let place = Place::without_stream(options);
+    let url = place.server.url().replace("free:p", "bound:p");
+    let core = |subject: &str| check(&place, &["--url", &url, "--subject", subject]);
+    let allowed = core("orders.a");
+    assert!(allowed.passes().of("ok").iter().any(|told| told.contains("at most once")), "{allowed:?}");
+    assert_eq!(allowed.of("warning"), [""; 0], "{allowed:?}");
+    core("orders.b").fails(77, "permission", "may not publish to orders.b");
+}
+
+#[test]
 fn permissions_are_found_out_without_a_message() {
     let all =
         r#"["orders.events", "$JS.API.STREAM.INFO.ORDERS", "$JS.API.STREAM.MSG.GET.ORDERS", "$JS.API.CONSUMER.>"]"#;

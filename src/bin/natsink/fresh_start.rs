@@ -19,7 +19,7 @@ pub(crate) const WINDOWS: u64 = 4;
 /// Bytes read at a time.
 const BLOCK_LEN: usize = 64 * 1024;
 /// Flags of a run that have no place in the line that sets a checkpoint, and whether a value follows.
-const OTHER_FLAGS: [(&str, bool); 9] = [
+const OTHER_FLAGS: [(&str, bool); 10] = [
     ("--checkpoint", true),
     ("--receipt", true),
     ("--dead-letter", true),
@@ -27,6 +27,7 @@ const OTHER_FLAGS: [(&str, bool); 9] = [
     ("--log", true),
     ("--log-format", true),
     ("--quiet", false),
+    ("--json", false),
     ("--strict-input", false),
     ("--from-start", false),
 ];

@@ -108,7 +108,7 @@ pub(crate) fn open_checkpoint(plan: &Plan) -> Result<(Option<Kept>, Option<Check
 
 /// Checks that the checkpoint holds a position of this sink in this stream: another one has not got what is before it. A new
 /// sink that is not required may come too late for that.
-fn check_sink(sink: &SinkPlan, saved: &Checkpoint) -> Result<(), Failure> {
+pub(crate) fn check_sink(sink: &SinkPlan, saved: &Checkpoint) -> Result<(), Failure> {
     let stream = stream_of(sink).unwrap_or_default();
     let name = |stream: &str| if stream.is_empty() { "no stream".into() } else { format!("stream {stream}") };
     let found = match known_sink(&sink.id, Some(saved)) {

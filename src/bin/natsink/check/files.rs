@@ -7,14 +7,22 @@ use std::path::{Path, PathBuf};
 
 use natsink::config::{Input, Plan, Target};
 use natsink::io::{Checkpoint, CheckpointError, CheckpointFile, DeadLetterError, FollowOptions, Look, Trail};
+use natsink::sink::{CommitPolicy, Input as Identity};
 
 use super::super::exit::{Code, Failure};
 use super::super::places::Places;
-use super::super::{http, verdict};
+use super::super::{http, opening, verdict};
 use super::report::Report;
 
-/// Looks at all files of `plan`; gives the checkpoint that a run would go on from.
-pub(super) fn check(plan: &Plan, report: &mut Report) -> Option<Checkpoint> {
+/// What a run would go on from.
+pub(super) struct Found {
+    pub(super) saved: Option<Checkpoint>,
+    /// The identity of what is read, where it is known before a run.
+    pub(super) input: Option<Identity>,
+}
+
+/// Looks at all files of `plan`.
+pub(super) fn check(plan: &Plan, report: &mut Report) -> Found {
     let saved = match checkpoint(plan) {
         Ok(None) => None,
         Ok(Some((message, saved))) => {
@@ -26,7 +34,12 @@ pub(super) fn check(plan: &Plan, report: &mut Report) -> Option<Checkpoint> {
             None
         }
     };
-    input(plan, saved.as_ref(), report);
+    let input = input(plan, saved.as_ref(), report);
+    outputs(plan, report);
+    Found { saved, input }
+}
+
+fn outputs(plan: &Plan, report: &mut Report) {
     if let Some(path) = &plan.dead_letter {
         match writable(path) {
             Ok(()) => report.ok("dead letters", format!("{} can be written", path.display())),
@@ -50,7 +63,11 @@ pub(super) fn check(plan: &Plan, report: &mut Report) -> Option<Checkpoint> {
             }
         }
     }
-    saved
+    let all = plan.commit_policy == CommitPolicy::All || plan.sinks.iter().all(|sink| sink.required);
+    if !all && plan.dead_letter.is_none() {
+        let message = "what a sink misses that nobody waits for is written down nowhere";
+        report.warning("dead letters", message, Some("name a file with --dead-letter or dead_letter.path".into()));
+    }
 }
 
 type Saved = (String, Option<Checkpoint>);
@@ -68,6 +85,9 @@ fn checkpoint(plan: &Plan) -> Result<Option<Saved>, Failure> {
         return Err(verdict::of_checkpoint(&CheckpointError::OtherPipeline { path: path.clone(), found, wanted }));
     }
     let place = format!("{name} holds byte {}, line {}", found.input.position, found.input.lines);
+    if !plan.from_start {
+        plan.sinks.iter().try_for_each(|sink| opening::check_sink(sink, &found))?;
+    }
     match plan.from_start {
         true => Ok(Some((format!("{place}, which --from-start leaves aside"), None))),
         false => Ok(Some((place, Some(found)))),
@@ -75,25 +95,35 @@ fn checkpoint(plan: &Plan) -> Result<Option<Saved>, Failure> {
 }
 
 /// The input, asked as a run would; nothing of it is read but what tells files apart.
-fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) {
+fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) -> Option<Identity> {
     let saved = saved.map(|saved| &saved.input);
     if let Err(failure) = Places::new(plan, saved, None) {
-        return report.error("input", &failure);
+        report.error("input", &failure);
+        return None;
     }
     let (path, follow) = match &plan.source.input {
-        Input::Stdin { input_id: None } => return report.ok("input", "standard input"),
-        Input::Stdin { input_id: Some(name) } => return report.ok("input", format!("standard input, called {name}")),
+        Input::Stdin { input_id: None } => {
+            report.ok("input", "standard input");
+            return None;
+        }
+        Input::Stdin { input_id: Some(name) } => {
+            report.ok("input", format!("standard input, called {name}"));
+            return Some(Identity::named(name));
+        }
         Input::File { path, follow } => (path, *follow),
     };
     // To open a pipe is to wait for its writer.
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let message = format!("{} can be read once only, and is not opened for a check", path.display());
-        return report.warning("input", message, None);
+        report.warning("input", message, None);
+        return None;
     }
+    let mut identity = None;
     let mut trail = Trail::new(path, follow.then_some(FollowOptions::DEFAULT), saved, saved.is_none());
     match trail.look() {
         Ok(Look::Segment(segment)) => {
             report.ok("input", format!("{} can be read, from byte {} on", segment.path.display(), segment.position));
+            identity = Some(segment.input);
         }
         Ok(_) => report.ok("input", format!("nothing to read in {}", path.display())),
         Err(error) => report.error("input", &verdict::of_source(&error)),
@@ -104,6 +134,7 @@ fn input(plan: &Plan, saved: Option<&Checkpoint>, report: &mut Report) {
             false => report.ok("input", notice.to_string()),
         }
     }
+    identity
 }
 
 /// The address of the status pages. One that is taken may be so by a run that goes on while this one is checked.

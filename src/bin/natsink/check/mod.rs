@@ -6,7 +6,10 @@ mod report;
 mod server;
 mod stream;
 
-use natsink::config::{self, Document, LogLevel, Target};
+use std::ops::Range;
+
+use natsink::config::{self, Document, LogLevel, Plan, Target};
+use natsink::sink::CommitPolicy;
 
 use super::args::CheckArgs;
 use super::exit::{Code, Failure};
@@ -36,7 +39,7 @@ fn look(args: &CheckArgs, report: &mut Report) -> Result<(), Failure> {
     let count = plan.sinks.len();
     let sinks = if count == 1 { "one sink".into() } else { format!("{count} sinks") };
     report.ok("configuration", format!("pipeline {}, {sinks}", plan.pipeline));
-    let saved = files::check(&plan, report);
+    let found = files::check(&plan, report);
     if let Some(addr) = plan.http {
         files::http(addr, report);
     }
@@ -49,13 +52,33 @@ fn look(args: &CheckArgs, report: &mut Report) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(Code::Io, "runtime", format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        for (sink, _) in plan.sinks.iter().zip(usable).filter(|(_, is_usable)| *is_usable) {
-            if let Target::Nats(nats) = &sink.to {
-                server::check(&plan, &sink.id, nats, saved.as_ref(), report).await;
+        let mut ranges = Vec::new();
+        for (sink, is_usable) in plan.sinks.iter().zip(usable) {
+            let begin = report.len();
+            if let (Target::Nats(nats), true) = (&sink.to, is_usable) {
+                server::check(&plan, &sink.id, nats, &found, report).await;
             }
+            ranges.push(begin..report.len());
         }
+        spare(&plan, &ranges, report);
     });
     Ok(())
+}
+
+/// Makes warnings of what servers refuse to sinks that the commit policy does not wait for. `ranges` are the findings of
+/// each sink.
+fn spare(plan: &Plan, ranges: &[Range<usize>], report: &mut Report) {
+    let well = ranges.iter().filter(|range| !report.has_errors((*range).clone())).count();
+    for (sink, range) in plan.sinks.iter().zip(ranges) {
+        let is_spared = match plan.commit_policy {
+            CommitPolicy::Required => !sink.required,
+            CommitPolicy::All => false,
+            CommitPolicy::Quorum(count) => well >= count.get(),
+        };
+        if is_spared {
+            report.spare(range.clone());
+        }
+    }
 }
 
 /// Whether the files of TLS and credentials of a sink will do.

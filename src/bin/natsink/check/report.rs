@@ -1,6 +1,7 @@
 //! The findings of a check, for people and for machines.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -30,41 +31,61 @@ struct Finding {
     /// One word for machines, as in a run's receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    #[serde(skip)]
+    code: Option<Code>,
 }
 
 /// What was found, in the order in which a run would come upon it.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
-    code: Option<Code>,
 }
 
 impl Report {
     pub(super) fn ok(&mut self, about: impl Into<String>, message: impl Into<String>) {
         let (about, message) = (about.into(), message.into());
-        self.findings.push(Finding { level: Level::Ok, about, message, fix: None, kind: None });
+        self.findings.push(Finding { level: Level::Ok, about, message, fix: None, kind: None, code: None });
     }
 
     pub(super) fn warning(&mut self, about: impl Into<String>, message: impl Into<String>, fix: Option<String>) {
         let (about, message) = (about.into(), message.into());
-        self.findings.push(Finding { level: Level::Warning, about, message, fix, kind: None });
+        self.findings.push(Finding { level: Level::Warning, about, message, fix, kind: None, code: None });
     }
 
     /// What a run would fail with.
     pub(super) fn error(&mut self, about: impl Into<String>, failure: &Failure) {
-        self.code.get_or_insert(failure.code);
         self.findings.push(Finding {
             level: Level::Error,
             about: about.into(),
             message: failure.message.clone(),
             fix: failure.help.clone(),
             kind: Some(failure.kind),
+            code: Some(failure.code),
         });
+    }
+
+    /// How many findings there are: the place of the next one.
+    pub(super) fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Whether there are errors among the findings in `range`.
+    pub(super) fn has_errors(&self, range: Range<usize>) -> bool {
+        self.findings[range].iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// Makes warnings of the errors in `range`: a run goes on without what they are about.
+    pub(super) fn spare(&mut self, range: Range<usize>) {
+        for finding in self.findings[range].iter_mut().filter(|finding| finding.level == Level::Error) {
+            finding.level = Level::Warning;
+            finding.message += "; the other sinks go on without it";
+        }
     }
 
     /// The exit code: that of the first error.
     pub(super) fn code(&self) -> Code {
-        self.code.unwrap_or(Code::Done)
+        let first = self.findings.iter().find(|finding| finding.level == Level::Error);
+        first.and_then(|finding| finding.code).unwrap_or(Code::Done)
     }
 
     /// Prints all of it on stdout; `quiet` leaves out what is as it should be. A reader that has gone away is no failure.
@@ -138,6 +159,15 @@ mod tests {
             (good.text(false).as_str(), good.text(true).as_str()),
             ("ok       a: fine\nerrors: 0, warnings: 0\n", "")
         );
+    }
+
+    #[test]
+    fn what_a_run_goes_on_without_is_no_error() {
+        let mut report = report();
+        assert!(report.has_errors(0..3) && !report.has_errors(0..2));
+        report.spare(0..3);
+        assert_eq!((report.code(), report.count(Level::Warning)), (Code::Config, 2));
+        assert!(report.text(false).contains("warning  c: refused; the other sinks go on without it\n"));
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use natsink::Client;
 use natsink::config::{Delivery, NatsPlan, Plan};
-use natsink::io::Checkpoint;
 
 use super::super::exit::Failure;
 use super::super::stream_sink::StreamSink;
-use super::super::{opening, verdict};
+use super::super::{fresh_start, opening, verdict};
+use super::files::Found;
 use super::report::Report;
 use super::{about, permission, stream};
 
 /// Dials every server of the sink by itself: a list with one good server hides the bad ones until the day it is needed.
-pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, saved: Option<&Checkpoint>, report: &mut Report) {
+pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, found: &Found, report: &mut Report) {
     let Some(client) = dial_all(id, nats, report).await else { return };
     let stream = match &nats.delivery {
         Delivery::Ordered { stream } => Some(StreamSink { id, stream, nats }),
@@ -23,13 +23,27 @@ pub(super) async fn check(plan: &Plan, id: &str, nats: &NatsPlan, saved: Option<
         }
     };
     let is_there = match stream {
-        Some(sink) => stream::check(plan, sink, &client, saved, report).await,
+        Some(sink) => stream::check(plan, sink, &client, found.saved.as_ref(), report).await,
         None => true,
     };
+    if let (true, Some(sink)) = (is_there, stream) {
+        lost_checkpoint(plan, sink, &client, found, report).await;
+    }
     if is_there {
-        permission::check(saved.is_some(), id, nats, &client, report).await;
+        permission::check(found.saved.is_some(), id, nats, &client, report).await;
     }
     client.close();
+}
+
+/// A missing checkpoint may be a lost one.
+async fn lost_checkpoint(plan: &Plan, sink: StreamSink<'_>, client: &Client, found: &Found, report: &mut Report) {
+    let Some(input) = &found.input else { return };
+    if plan.checkpoint.is_none() || found.saved.is_some() || plan.from_start {
+        return;
+    }
+    if let Err(failure) = fresh_start::check(plan, sink, client, input).await {
+        report.error(about(sink.id, "checkpoint"), &failure);
+    }
 }
 
 async fn dial_all(id: &str, nats: &NatsPlan, report: &mut Report) -> Option<Client> {
