@@ -201,6 +201,10 @@ impl Publisher {
 
     /// The stream holds a message with this one's id: it is read back and compared.
     fn is_stored(&mut self, ordinal: u64, seq: u64, now: Instant) {
+        if let Some(entry) = self.ledger.entry_mut(ordinal) {
+            // What was written once may be stored once, too: its sequence is that of this run.
+            entry.resent |= entry.pass.is_some();
+        }
         if !self.options.check_duplicates {
             return self.settle(ordinal, Outcome::Duplicate { seq, verified: false }, now);
         }

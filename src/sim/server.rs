@@ -190,9 +190,9 @@ impl Server {
 
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let consumers = self.consumers.iter().filter_map(|consumer| {
+        let consumers = self.consumers.iter().filter(|_| self.jetstream).filter_map(|consumer| {
             let stream = self.streams.iter().find(|stream| stream.name == consumer.stream);
-            consumer.timeout(stream.filter(|_| self.jetstream), self.consumer_lag)
+            consumer.timeout(stream, self.consumer_lag)
         });
         self.held.iter().map(|held| held.at).chain(consumers).min()
     }
