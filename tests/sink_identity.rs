@@ -133,7 +133,9 @@ const SOURCE: [&str; 10] = ["connector", "db", "schema", "table", "lsn", "txId",
 fn events() -> impl Strategy<Value = (String, Option<u64>)> {
     let source = proptest::collection::vec(member(), SOURCE.len());
     let complete = "[cr]".prop_map(String::from);
-    let rest = (member(), member(), member(), proptest::option::of(0..4u64));
+    // Some that look like a position in the input `a`.
+    let event_id = prop_oneof![member(), "a:[0-3]".prop_map(|text| Some(json!(text)))];
+    let rest = (member(), member(), event_id, proptest::option::of(0..4u64));
     (complete, source, rest).prop_map(|(op, source, (transaction, order, event_id, position))| {
         let present = SOURCE.iter().zip(source).filter_map(|(name, value)| Some((name.to_string(), value?)));
         let transaction: serde_json::Map<_, _> = [("id", transaction), ("total_order", order)]
@@ -183,6 +185,7 @@ proptest! {
     #[test]
     fn two_identities_never_share_an_id_and_one_never_has_two(events in proptest::collection::vec(events(), 2..12)) {
         let mut mapper = mapper(Format::Event);
+        mapper.set_input(&Input::named("a"));
         let mut ids = BTreeSet::new();
         let mut identities = BTreeSet::new();
         for (line, offset) in &events {
