@@ -6,7 +6,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use natsink::jetstream::Outcome;
 use natsink::sink::{
-    Format, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Record, Start, Template, TemplateKind,
+    Envelope, Event, Format, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Record, Start,
+    TYPE_PREFIX_DEFAULT, Template, TemplateKind,
 };
 use natsink::time::Instant;
 
@@ -27,10 +28,18 @@ fn map(c: &mut Criterion) {
     let mut full = options(Format::Event, "orders.${source.table}.${op}");
     full.key = Some(Template::new("${after.id}", TemplateKind::Key).expect("a legal key"));
     full.headers = vec![("x-env".into(), "prod".into())];
+    let wrapped = |envelope| {
+        let mut options = options(Format::Event, "orders.${source.table}.${op}");
+        options.envelope = envelope;
+        options
+    };
+    let cloud_events = Envelope::CloudEvents { type_prefix: TYPE_PREFIX_DEFAULT.into() };
     let routed = format!(r#"{},"routing":{{"key":"k"}}}}"#, &EVENT[..EVENT.len() - 1]);
     for (name, options, line) in [
         ("event", options(Format::Event, "orders.${source.table}.${op}"), EVENT),
         ("event with key and header", full, EVENT),
+        ("event in debezium", wrapped(Envelope::Debezium), EVENT),
+        ("event in cloudevents", wrapped(cloud_events), EVENT),
         ("event with routing", options(Format::Event, "orders.events"), &routed),
         ("json", options(Format::Json, "orders.events"), EVENT),
         ("lines", options(Format::Lines, "orders.events"), EVENT),
@@ -41,6 +50,13 @@ fn map(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| drop(black_box(mapper.map(black_box(&record))))));
     }
     group.finish();
+}
+
+/// What a typed event costs on its way to a line and back.
+fn typed(c: &mut Criterion) {
+    let event = Event::parse(EVENT).expect("an event");
+    c.bench_function("typed event to line", |b| b.iter(|| black_box(black_box(&event).to_json())));
+    c.bench_function("line to typed event", |b| b.iter(|| black_box(Event::parse(black_box(EVENT)))));
 }
 
 /// A record all the way: taken, mapped, sent, acked, passed by the watermark.
@@ -72,5 +88,5 @@ fn pipeline(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, map, pipeline);
+criterion_group!(benches, map, typed, pipeline);
 criterion_main!(benches);

@@ -83,7 +83,7 @@
 //! | `tls` (default) | TLS for the async driver: `TlsOptions` are kept, and `tls::check` |
 //! | `nkeys` (default) | `credentials`: creds files, nkeys, JWTs, callbacks |
 //! | `tracing` | what becomes of links and publishers, told to the `tracing` crate |
-//! | `sink` (default) | the sink's machine: templates, event ids, the pipeline |
+//! | `sink` (default) | the sink's machine: templates, event ids, the pipeline; with a driver the embedded `Sink` |
 //! | `cli` | the command `natsink`, and the floors that it needs |
 //! | `sim` | a model server and virtual time, for tests; no part of the promise |
 //!
@@ -113,6 +113,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod io;
 
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use driver::Sink;
 #[cfg(feature = "blocking")]
 pub use driver::blocking;
 #[cfg(feature = "nkeys")]
@@ -121,8 +123,8 @@ pub use driver::credentials;
 pub use driver::tls;
 #[cfg(feature = "tokio")]
 pub use driver::{Ack, Client, Publisher, Subscription, connect};
-#[cfg(all(feature = "tokio", feature = "sink"))]
-pub use driver::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions};
+#[cfg(all(any(feature = "tokio", feature = "blocking"), feature = "sink"))]
+pub use driver::{BatchResult, Delivered, SinkError, SinkOpenError, SinkOptions};
 
 #[cfg(feature = "sim")]
 #[doc(hidden)]

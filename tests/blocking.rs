@@ -371,3 +371,34 @@ mod threads {
         assert!(output.status.success() && told.contains("1 passed"), "{told}");
     }
 }
+
+#[cfg(feature = "sink")]
+#[test]
+fn an_embedded_sink_stores_each_event_once_and_waits_at_its_end() {
+    use natsink::sink::{Event, Op, Source};
+    use natsink::{Delivered, SinkError, SinkOptions};
+
+    let mut server = Server::start(ServerOptions::default());
+    orders(&server);
+    let client = blocking::connect(&server.url()).expect("a server");
+    let options = SinkOptions::stream("shop", "orders.${source.table}", "ORDERS").expect("a subject");
+    let sink = blocking::Sink::new(&client, options).expect("an open connection");
+    assert_eq!(sink.verified(DEADLINE), Some(Ok(())));
+    let event = |number| {
+        let mut event = Event::new(Op::Create, Source::new("embedded", "shop", "new"));
+        event.position = Some(number);
+        event
+    };
+    assert_eq!(sink.send(&event(1)), Ok(Delivered::Stored { seq: 1 }));
+    assert_eq!(sink.send(&event(1)), Ok(Delivered::Duplicate { seq: 1, verified: true }));
+    let sending = std::thread::spawn({
+        let (sink, events): (_, Vec<Event>) = (sink.clone(), (1..3000).map(event).collect());
+        move || sink.send_batch(&events)
+    });
+    server.kill9();
+    server.restart();
+    assert!(sending.join().expect("no panic").is_delivered());
+    assert_eq!(sink.close(DEADLINE), Some(Ok(())));
+    assert!(matches!(sink.send(&event(9)), Err(SinkError::Closed(_))));
+    assert_eq!(Raw::connect(&server.url()).stream_messages("ORDERS"), 2999);
+}

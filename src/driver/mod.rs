@@ -53,9 +53,11 @@ mod tokio;
 #[cfg(any(feature = "tokio", feature = "blocking"))]
 mod transport;
 
+#[cfg(all(feature = "tokio", feature = "sink"))]
+pub use self::handles::Sink;
 #[cfg(feature = "tokio")]
 pub use self::handles::{Ack, Client, Publisher, Subscription};
-#[cfg(all(feature = "tokio", feature = "sink"))]
-pub use self::handles::{BatchResult, Delivered, Sink, SinkError, SinkOpenError, SinkOptions};
+#[cfg(all(any(feature = "tokio", feature = "blocking"), feature = "sink"))]
+pub use self::handles::{BatchResult, Delivered, SinkError, SinkOpenError, SinkOptions};
 #[cfg(feature = "tokio")]
 pub use self::tokio::connect;

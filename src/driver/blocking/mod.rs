@@ -26,8 +26,12 @@ mod driver;
 mod link;
 mod park;
 mod publisher;
+#[cfg(feature = "sink")]
+mod sink;
 mod wire;
 
 pub use client::{Client, connect};
 pub use core_nats::Subscription;
 pub use publisher::{Ack, Publisher};
+#[cfg(feature = "sink")]
+pub use sink::Sink;

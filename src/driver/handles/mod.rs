@@ -6,21 +6,21 @@ mod entropy;
 mod handle;
 mod publisher;
 mod shared;
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 mod sink;
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 mod sink_options;
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 mod sink_outcome;
 mod subscription;
 
 pub use client::Client;
 pub use publisher::{Ack, Publisher};
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 pub use sink::Sink;
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 pub use sink_options::{SinkOpenError, SinkOptions};
-#[cfg(all(feature = "tokio", feature = "sink"))]
+#[cfg(feature = "sink")]
 pub use sink_outcome::{BatchResult, Delivered, SinkError};
 pub use subscription::Subscription;
 

@@ -87,6 +87,7 @@ impl Sink {
         Self::open(client, options, None)
     }
 
+    #[cfg(feature = "tokio")]
     pub(in crate::driver) fn owning(client: Client, options: SinkOptions) -> Result<Self, SinkOpenError> {
         Self::open(&client.clone(), options, Some(client))
     }
