@@ -74,7 +74,7 @@ fn a_subject_that_the_server_refuses_is_a_dead_letter_or_the_end() {
     let ended = start(&place, &url, &args).end();
     ended.fails(77, "permission", &["orders.denied.2", "line 2", "--dead-letter"]);
     // More of them between two answers than complaints are kept.
-    let class = |id: usize| if id % 3 == 0 { "denied" } else { "good" };
+    let class = |id: usize| if id.is_multiple_of(3) { "denied" } else { "good" };
     place.write("in", (0..3000).map(|id| line(class(id), id)).collect::<String>());
     let mut listening = place.raw();
     listening.subscribe("orders.>");
