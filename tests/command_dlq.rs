@@ -271,6 +271,38 @@ fn only_chosen_letters_are_dropped_or_sent() {
 }
 
 #[test]
+fn letters_of_several_sinks_go_each_to_its_own_stream() {
+    let place = Place::without_stream(Default::default());
+    place.create_stream(json!({}));
+    place.create_stream(json!({"name": "AUDIT", "subjects": ["audit.>"], "max_msg_size": 250}));
+    let url = place.server.url();
+    let sinks = [("hub", "ORDERS", "orders.a"), ("audit", "AUDIT", "audit.a")].map(|(id, stream, subject)| {
+        format!("{{ type: nats, config: {{ id: {id}, url: '{url}', stream: {stream}, subject: {subject} }} }}")
+    });
+    let sinks = sinks.join(", ");
+    place.write(
+        "two.yaml",
+        format!("dead_letter: {{ path: dead }}\nsinks: [{sinks}, {{ type: file, config: {{ id: f, path: f }} }}]\n"),
+    );
+    place.write("in", format!("{}\nno event\n{}", change(1, 300), change(2, 1)));
+    place.run(&["-c", "two.yaml", "--input", "in"]).ends(0, [3, 1, 0, 2, 0, 0]);
+    // What nobody could read is a letter of each.
+    let sinks: Vec<Value> = place.letters("dead").iter().map(|letter| letter["sink"].clone()).collect();
+    let count = |name| sinks.iter().filter(|sink| *sink == name).count();
+    assert_eq!(["hub", "audit", "f"].map(count), [1, 2, 1], "{sinks:?}");
+    dlq(&place, &["replay", "dead", "-c", "two.yaml"]).ends(64, &["choose one with --sink"]);
+    dlq(&place, &["replay", "dead", "-c", "two.yaml", "--sink", "f"]).ends(64, &["delivered into a stream"]);
+    let config = json!({"name": "AUDIT", "subjects": ["audit.>"]});
+    place.raw().api("STREAM.UPDATE.AUDIT", &config);
+    // By flags alone it is not known which sink is meant.
+    replay(&place, &[]).ends(65, &["0 stored", "it is one of the sink audit"]);
+    let done = dlq(&place, &["replay", "dead", "-c", "two.yaml", "--sink", "audit"]);
+    done.ends(65, &["1 stored", "1 cannot be sent"]);
+    assert_eq!((place.stored().len(), place.stored_in("AUDIT").len(), place.letters("dead").len()), (2, 2, 3));
+    dlq(&place, &["drop", "dead", "--sink", "f"]).ends(0, &["1 dropped"]);
+}
+
+#[test]
 fn a_list_shows_letters_gaps_and_lines_that_are_none() {
     let place = with_letters(&[], &[change(1, 300), "no event".into()]);
     place.append(

@@ -46,6 +46,27 @@ fn subject_mismatch() {
 }
 
 #[test]
+fn no_responders_without_a_stream() {
+    // Core NATS answers no publish: that nobody listens is not to be known, and the run says what it does not promise.
+    let place = Place::without_stream(ServerOptions::default());
+    let lines = events(100);
+    let args = ["run", "--url", &place.server.url(), "--subject", "orders.events", "--input-id", "x"];
+    let mut unheard = place.start_bare(&args);
+    unheard.pipe_all(lines.as_str());
+    unheard.end().ends(0, [100, 100, 0, 0, 0, 0]);
+    let mut listener = place.raw();
+    listener.subscribe("orders.>");
+    listener.flush();
+    let mut heard = place.start_bare(&args);
+    heard.pipe_all(lines.as_str());
+    let ended = heard.end();
+    ended.ends(0, [100, 100, 0, 0, 0, 0]);
+    assert!(ended.receipt["first_seq"].is_null(), "no stream has it: {ended:?}");
+    let received: Vec<String> = (0..100).map(|_| String::from_utf8(listener.next().payload).expect("text")).collect();
+    assert_eq!(received, lines.lines().collect::<Vec<_>>());
+}
+
+#[test]
 fn jetstream_disabled() {
     let bare = Place::without_stream(ServerOptions { jetstream: false, ..ServerOptions::default() });
     let ended = bare.pipe(&[], events(1));

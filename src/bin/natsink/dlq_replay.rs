@@ -183,7 +183,7 @@ impl Replay<'_> {
             Found::Gap(_) => return Fate::Kept,
             Found::Foreign(_) if !self.args.choice.is_open() => return Fate::Kept,
             Found::Foreign(_) => Err(String::new()),
-            Found::Letter(letter) => Parts::of(letter, self.sink).map(|_| letter.clone()),
+            Found::Letter(letter) => self.parts(letter).map(|_| letter.clone()),
         };
         match letter {
             Ok(letter) => Fate::Sent(letter),
@@ -196,6 +196,16 @@ impl Replay<'_> {
         }
     }
 
+    /// What the message of this letter is made of, or why it cannot be sent.
+    fn parts<'a>(&self, letter: &'a Letter) -> Result<Parts<'a>, String> {
+        match &letter.sink {
+            Some(name) if self.args.choice.sink.is_none() && name != self.sink.id => {
+                Err(format!("it is one of the sink {name}; to send it into this stream choose it with --sink {name}"))
+            }
+            _ => Parts::of(letter, self.sink),
+        }
+    }
+
     /// Hands the letter with this tag to the publisher, if it is one to be sent.
     async fn send(&mut self, tag: u64, signals: &mut Signals) -> Result<(), Failure> {
         let publisher = self.publisher.clone();
@@ -203,7 +213,7 @@ impl Replay<'_> {
         let index = usize::try_from(tag - self.first).expect("one of those that are held");
         let sent = {
             let Fate::Sent(letter) = &self.held[index].fate else { return Ok(()) };
-            let parts = Parts::of(letter, self.sink).expect("it was tried before");
+            let parts = self.parts(letter).expect("it was tried before");
             let message = parts.message();
             loop {
                 // What is dropped while it waits for room has not happened.
