@@ -368,6 +368,34 @@ async fn a_deleted_and_a_replaced_file_are_read_to_their_ends() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_turned_to_another_file_leads_to_it() {
+    let mut writer = Writer::new();
+    let link = |writer: &Writer, name: &str| {
+        std::os::unix::fs::symlink(writer.path(name), writer.path("turned")).unwrap();
+        fs::rename(writer.path("turned"), writer.log()).unwrap();
+    };
+    fs::write(writer.path("log-20260101"), "1\n").unwrap();
+    link(&writer, "log-20260101");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(1).await;
+    let (saved, read) = (follower.saved(), std::mem::take(&mut follower.read));
+    drop(follower);
+    // Twice while nobody looked.
+    for (name, text) in [("log-20260102", "3\n4\n"), ("log-20260103", "5\n")] {
+        writer.tick();
+        fs::write(writer.path(name), text).unwrap();
+        link(&writer, name);
+    }
+    OpenOptions::new().append(true).open(writer.path("log-20260101")).unwrap().write_all(b"2\n").unwrap();
+    fs::File::open(writer.path("log-20260101")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let mut follower = Follower::new(&writer.log(), saved.as_ref());
+    follower.read = read;
+    follower.reads(5).await;
+    writer.written.extend(["1", "2", "3", "4", "5"].map(Into::into));
+    follower.has_read_all_of(&writer);
+}
+
+#[tokio::test]
 async fn several_rotations_while_nobody_looked_are_read_in_their_order() {
     for by_copy in [false, true] {
         let mut writer = Writer::new();
@@ -399,6 +427,24 @@ async fn several_rotations_while_nobody_looked_are_read_in_their_order() {
         let between = follower.notices.iter().filter(|notice| matches!(notice, Notice::Between(_))).count();
         assert_eq!((between, follower.notices[0].clone()), (10, Notice::Rotated(writer.path("log.11"))));
     }
+}
+
+#[tokio::test]
+async fn files_that_were_written_last_at_one_time_are_told_apart_by_their_names() {
+    let mut writer = Writer::new();
+    writer.open().line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    follower.reads(1).await;
+    let (saved, read) = (follower.saved(), std::mem::take(&mut follower.read));
+    writer.rename().open().line("2").rename().open().line("3").rename().open().line("4");
+    let last = fs::metadata(writer.path("log.3")).unwrap().modified().unwrap();
+    for name in ["log.1", "log.2"] {
+        File::open(writer.path(name)).unwrap().set_modified(last).unwrap();
+    }
+    let mut follower = Follower::new(&writer.log(), saved.as_ref());
+    follower.read = read;
+    follower.reads(4).await;
+    follower.has_read_all_of(&writer);
 }
 
 #[tokio::test]

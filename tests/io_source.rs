@@ -58,6 +58,23 @@ async fn a_file_is_read_from_a_position() {
     assert_eq!(lines, expected.map(|(number, position, line)| (number, position, line.to_vec())));
 }
 
+#[tokio::test]
+async fn a_file_that_is_cut_while_it_is_read_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in");
+    // More than is read ahead.
+    std::fs::write(&path, "one line\n".repeat(2 << 20)).unwrap();
+    for text in ["", "another\n"] {
+        let mut source = Source::start_segment(&segment(&path, None), None, options()).unwrap();
+        assert!(source.fill().await.unwrap());
+        std::fs::write(&path, text).unwrap();
+        let (lines, error) = lines(source).await;
+        assert!(matches!(error, Some(SourceError::Cut)), "{error:?}");
+        assert!(lines.iter().all(|(_, _, line)| line == b"one line"));
+        std::fs::write(&path, "one line\n".repeat(2 << 20)).unwrap();
+    }
+}
+
 #[test]
 fn what_cannot_be_opened_says_why() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::rotation;
+use super::rotation::{self, Mark};
 use super::seen::{self, Seen};
 
 /// The first pause after something was read; each further one is twice as long.
@@ -88,7 +88,7 @@ impl Follow {
         let metadata = file.metadata()?;
         let elsewhere = match fs::metadata(&self.path) {
             Ok(found) => (found.dev(), found.ino()) != (metadata.dev(), metadata.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.search(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.search(&metadata)?,
             Err(_) => false,
         };
         if !elsewhere {
@@ -111,13 +111,14 @@ impl Follow {
         Ok(())
     }
 
-    fn search(&mut self, metadata: &Metadata) -> bool {
+    fn search(&mut self, metadata: &Metadata) -> io::Result<bool> {
         if self.searched_at.is_none_or(|at| at.elapsed() >= SEARCH) {
-            let neighbours = rotation::neighbours(&self.path);
-            self.has_successor = !rotation::between(&self.path, Some(seen::modified(metadata)), neighbours).is_empty();
+            let neighbours = rotation::neighbours(&self.path, None)?;
+            let mark = Mark::of(metadata, seen::modified(metadata));
+            self.has_successor = !rotation::between(&self.path, mark, neighbours).is_empty();
             self.searched_at = Some(Instant::now());
         }
-        self.has_successor
+        Ok(self.has_successor)
     }
 
     fn wait(&mut self) {

@@ -1,7 +1,8 @@
 //! The files beside a file: which of them were rotated away from its place, and in which order.
 
 use core::cmp::Reverse;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
@@ -26,6 +27,16 @@ impl Neighbour {
         modified(&self.metadata)
     }
 
+    /// The file. When another one has its name by now, or none, that is [`io::ErrorKind::Interrupted`].
+    pub(super) fn open(&self) -> io::Result<File> {
+        let moved = || io::Error::from(io::ErrorKind::Interrupted);
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(moved()),
+            opened => opened?,
+        };
+        if identity(&file.metadata()?) == identity(&self.metadata) { Ok(file) } else { Err(moved()) }
+    }
+
     /// Whether this file was rotated away from `path`, as its name tells.
     fn is_rotated_from(&self, path: &Path) -> bool {
         matches!(name(&self.path).zip(name(path)), Some((found, of)) if is_rotated(found, of))
@@ -38,29 +49,56 @@ impl Neighbour {
     }
 }
 
-/// The regular files beside `path`, without the file that lies there: to open a named pipe could wait for ever.
-pub(super) fn neighbours(path: &Path) -> Vec<Neighbour> {
+/// The regular files beside `path`, without `here`, the file that was found there: to open a named pipe could wait for ever.
+pub(super) fn neighbours(path: &Path, here: Option<&File>) -> io::Result<Vec<Neighbour>> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let here = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    let here = here.map(File::metadata).transpose()?.as_ref().map(identity);
+    let Ok(entries) = fs::read_dir(parent) else { return Ok(Vec::new()) };
     let neighbour = |entry: fs::DirEntry| {
         let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
-        let is_other = Some((metadata.dev(), metadata.ino())) != here;
+        let is_other = Some(identity(&metadata)) != here;
         is_other.then(|| Neighbour { path: entry.path(), metadata })
     };
-    entries.take(FOLDER_MAX).flatten().filter_map(neighbour).collect()
+    Ok(entries.take(FOLDER_MAX).flatten().filter_map(neighbour).collect())
 }
 
-/// The files that were rotated away from `path` and were written last after this time, without empty ones, the first one
+/// Device and inode.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// A file that was read, and when it was written last, nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) modified: i128,
+    /// Its device and inode, if it is still there.
+    pub(super) file: Option<(u64, u64)>,
+}
+
+impl Mark {
+    pub(super) fn of(metadata: &Metadata, modified: i128) -> Self {
+        Self { modified, file: Some(identity(metadata)) }
+    }
+}
+
+/// The files that were rotated away from `path` and were written last after this one was, without empty ones, the first one
 /// first. Where two were written last at one time, their names decide: `log.2` is older than `log.1`, and `log.20260102` is
 /// younger than `log.20260101`.
-pub(super) fn between(path: &Path, after: Option<i128>, mut neighbours: Vec<Neighbour>) -> Vec<Neighbour> {
-    let Some(after) = after else { return Vec::new() };
-    neighbours.retain(|file| file.metadata.len() > 0 && file.is_rotated_from(path) && file.modified() > after);
-    let number = |file: &Neighbour| -> Option<u64> { name(&file.path)?.rsplit('.').next()?.parse().ok() };
-    neighbours.sort_by_cached_key(|file| {
-        (file.modified(), number(file).filter(|number| *number < 1000).map(Reverse), file.path.clone())
+pub(super) fn between(path: &Path, after: Mark, mut neighbours: Vec<Neighbour>) -> Vec<Neighbour> {
+    let key = |file: &Neighbour, modified: i128| {
+        let number = name(&file.path).and_then(|name| name.rsplit('.').next()?.parse().ok());
+        (modified, number.filter(|number: &u64| *number < 1000).map(Reverse), file.path.clone())
+    };
+    let is_it = |file: &&Neighbour| Some(identity(&file.metadata)) == after.file;
+    let last = neighbours.iter().find(is_it).map(|file| key(file, after.modified));
+    neighbours.retain(|file| {
+        let is_after = match &last {
+            Some(last) => key(file, file.modified()) > *last,
+            None => file.modified() > after.modified,
+        };
+        is_after && !is_it(&file) && file.metadata.len() > 0 && file.is_rotated_from(path)
     });
+    neighbours.sort_by_cached_key(|file| key(file, file.modified()));
     neighbours
 }
 

@@ -13,9 +13,12 @@ use std::time::Instant;
 use super::checkpoint::SavedInput;
 use super::file_input::{Known, Likeness, Origin, Segment, has_identity};
 use super::file_reader::{FollowOptions, SEARCH};
-use super::rotation::{self, Neighbour};
+use super::rotation::{self, Mark, Neighbour};
 use super::seen;
 use super::source::{SourceError, open};
+
+/// How often the folder is searched again when files are renamed meanwhile.
+const TRIES: u32 = 100;
 
 /// The files that come to a path, one after the other.
 ///
@@ -233,6 +236,17 @@ impl Trail {
     /// The files to read, the next one first. A file that is followed counts once its first line is whole, since that makes
     /// its identity.
     fn find(&mut self) -> io::Result<Result<Vec<Segment>, SourceError>> {
+        for _ in 0..TRIES {
+            match self.find_once() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                found => return found,
+            }
+        }
+        Err(io::Error::other("files are renamed in its folder all the time"))
+    }
+
+    /// The same, interrupted when files were renamed meanwhile.
+    fn find_once(&mut self) -> io::Result<Result<Vec<Segment>, SourceError>> {
         let here = match open(&self.path) {
             Ok(file) => Some(file),
             Err(SourceError::Open { error, .. })
@@ -283,15 +297,15 @@ impl Trail {
     /// What comes after the file that is known: its rest, wherever it lies, the files that came and went after it, and the
     /// one that is at the path now.
     fn after(&mut self, here: Option<File>) -> io::Result<Vec<Segment>> {
-        let neighbours = rotation::neighbours(&self.path);
-        let (rest, modified) = match self.rest(here.as_ref(), &neighbours)? {
+        let neighbours = rotation::neighbours(&self.path, here.as_ref())?;
+        let (rest, mark) = match self.rest(here.as_ref(), &neighbours)? {
             Rest::Here(segment) => return Ok(vec![segment]),
             Rest::Nowhere => return Ok(Vec::new()),
-            Rest::Moved(segment, modified) => (Some(segment), Some(modified)),
-            Rest::Gone(modified) => (None, modified),
+            Rest::Moved(segment, mark) => (Some(segment), Some(mark)),
+            Rest::Gone(modified) => (None, modified.map(|modified| Mark { modified, file: None })),
         };
         if !core::mem::replace(&mut self.told_end, true) {
-            self.tell_end(rest.as_ref(), modified, &neighbours);
+            self.tell_end(rest.as_ref(), mark, &neighbours);
         }
         let Some(known) = self.last.known() else { return Ok(Vec::new()) };
         let mut generation = known.input.generation();
@@ -299,9 +313,10 @@ impl Trail {
         if let Some(rest) = rest.filter(|rest| rest.file_len().is_ok_and(|len| len > rest.position)) {
             found.push(rest);
         }
-        for file in rotation::between(&self.path, modified, neighbours) {
+        for file in mark.map_or_else(Vec::new, |mark| rotation::between(&self.path, mark, neighbours)) {
+            let opened = file.open()?;
             generation = generation.saturating_add(1);
-            found.push(Segment::new(file.path.clone(), File::open(&file.path)?, Origin::Between, generation)?);
+            found.push(Segment::new(file.path, opened, Origin::Between, generation)?);
         }
         // Where files are followed, the one at the path has its turn when it is read: until then it may be another one.
         if self.follow.is_none() || found.is_empty() {
@@ -316,15 +331,16 @@ impl Trail {
     fn rest(&self, here: Option<&File>, neighbours: &[Neighbour]) -> io::Result<Rest> {
         if let Last::Finished(segment, known) = &self.last {
             let rest = known.segment(segment.path.clone(), Arc::clone(&segment.file), Origin::Rotated)?;
-            return Ok(Rest::Moved(rest, segment.sight().modified));
+            return Ok(Rest::Moved(rest, Mark::of(&segment.file.metadata()?, segment.sight().modified)));
         }
         let Some(known) = self.last.known() else { return Ok(Rest::Nowhere) };
         let likeness = here.map_or(Ok(Likeness::None), |here| known.likeness(here))?;
-        let moved = if likeness == Likeness::Same { None } else { moved(neighbours, known, likeness) };
+        let moved = if likeness == Likeness::Same { None } else { moved(neighbours, known, likeness)? };
         Ok(match (moved, here) {
             (Some((path, file)), _) => {
-                let modified = seen::modified(&file.metadata()?);
-                Rest::Moved(known.segment(path, file.into(), Origin::Rotated)?, modified)
+                let metadata = file.metadata()?;
+                let mark = Mark::of(&metadata, seen::modified(&metadata));
+                Rest::Moved(known.segment(path, file.into(), Origin::Rotated)?, mark)
             }
             // Of a file that nothing was read of the beginning says less than its identity.
             (None, Some(here)) if likeness > if known.position > 0 { Likeness::None } else { Likeness::Bytes } => {
@@ -337,7 +353,7 @@ impl Trail {
     }
 
     /// Tells what became of the file that is known.
-    fn tell_end(&mut self, rest: Option<&Segment>, modified: Option<i128>, neighbours: &[Neighbour]) {
+    fn tell_end(&mut self, rest: Option<&Segment>, mark: Option<Mark>, neighbours: &[Neighbour]) {
         match &self.last {
             Last::Cut(segment, known) => {
                 let there = rest.and_then(|rest| rest.file_len().ok()).unwrap_or(known.position);
@@ -348,7 +364,7 @@ impl Trail {
             _ => {}
         }
         // What is compressed keeps the time when it was written last. A file that was found was read.
-        let Some(modified) = modified else { return };
+        let Some(Mark { modified, .. }) = mark else { return };
         let since = self.compressed_since.max(if rest.is_some() { modified + 1 } else { modified });
         for file in neighbours.iter().filter(|file| file.is_compressed_from(&self.path)) {
             if file.modified() >= since {
@@ -365,8 +381,8 @@ enum Rest {
     Here(Segment),
     /// Nowhere for now, and there is no other file at the path.
     Nowhere,
-    /// Elsewhere, and when it was written last. There may be nothing in it that was not read.
-    Moved(Segment, i128),
+    /// Elsewhere. There may be nothing in it that was not read.
+    Moved(Segment, Mark),
     /// Nowhere. When it was written last is known if it was seen.
     Gone(Option<i128>),
 }
@@ -382,20 +398,23 @@ impl Last {
 
 /// The neighbour that is most like the file that is known, and more than `likeness`; among equals the longest one, and then
 /// the one that was written last. A copy was not written before the file was.
-fn moved(neighbours: &[Neighbour], known: &Known, likeness: Likeness) -> Option<(PathBuf, File)> {
-    let look = |neighbour: &Neighbour| {
-        if neighbour.metadata.len() < known.tail.0 {
-            return None;
-        }
-        let file = File::open(&neighbour.path).ok()?;
-        let found = known.likeness(&file).ok()?;
+fn moved(neighbours: &[Neighbour], known: &Known, likeness: Likeness) -> io::Result<Option<(PathBuf, File)>> {
+    let mut found = Vec::new();
+    for neighbour in neighbours.iter().filter(|neighbour| neighbour.metadata.len() >= known.tail.0) {
+        let file = match neighbour.open() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            // What may not be read is not ours.
+            Err(_) => continue,
+            Ok(file) => file,
+        };
+        let like = known.likeness(&file)?;
         let is_older = known.modified.is_some_and(|modified| neighbour.modified() < modified);
-        let is_like = found > likeness && (found == Likeness::Same || !is_older);
-        let rank = (found, neighbour.metadata.len(), neighbour.modified());
-        is_like.then(|| (rank, neighbour.path.clone(), file))
-    };
-    let found = neighbours.iter().filter_map(look).max_by_key(|(rank, ..)| *rank);
-    found.map(|(_, path, file)| (path, file))
+        if like > likeness && (like == Likeness::Same || !is_older) {
+            found.push(((like, neighbour.metadata.len(), neighbour.modified()), neighbour));
+        }
+    }
+    let best = found.into_iter().max_by_key(|(rank, _)| *rank);
+    best.map(|(_, neighbour)| Ok((neighbour.path.clone(), neighbour.open()?))).transpose()
 }
 
 /// By what a change at the path shows.
