@@ -98,14 +98,14 @@ impl Feed<'_> {
             }
             let held = self.turn(source)?;
             if let Some(failure) = self.fatal() {
-                self.finish().await?;
+                self.finish(false).await?;
                 return Err(failure);
             }
             if self.stop().is_some() {
                 self.begin_stopping(None);
             }
             if self.has_stopped() {
-                self.finish().await?;
+                self.finish(false).await?;
                 return match (self.stop(), end) {
                     (Some(stop), _) => Err(stop),
                     (None, Some(Err(failure))) => Err(failure),
@@ -113,8 +113,7 @@ impl Feed<'_> {
                 };
             }
             if end.is_some() && self.is_delivered() {
-                self.write_gaps(true)?;
-                self.finish().await?;
+                self.finish(true).await?;
                 return end.unwrap_or(Ok(())).map(|()| Flow::Ended);
             }
             match held {
@@ -168,7 +167,10 @@ impl Feed<'_> {
             }
             let Some((tag, message)) = self.fan_out.poll_message(sink) else { continue };
             match lane.outlet.try_send(tag, &message) {
-                Sent::Taken => self.fan_out.handle_sent(sink, tag),
+                Sent::Taken => {
+                    lane.lines_out += usize::from(matches!(lane.outlet, Outlet::Lines(_)));
+                    self.fan_out.handle_sent(sink, tag);
+                }
                 Sent::Rejected(rejection) => {
                     let now = self.now();
                     self.fan_out.handle_outcome(sink, tag, &Outcome::Rejected(rejection), now);
@@ -231,7 +233,10 @@ impl Feed<'_> {
             Outlet::Stream(publisher) => {
                 publisher.try_outcomes(&mut lane.outcomes);
             }
-            Outlet::Lines(lines) => lines.try_taken(&mut lane.taken),
+            Outlet::Lines(lines) => {
+                lines.try_taken(&mut lane.taken);
+                lane.lines_out -= lane.taken.len();
+            }
             Outlet::Core(core) => match core.confirmed() {
                 Some(Confirmed::Read { tags, denied }) => {
                     for tag in tags {

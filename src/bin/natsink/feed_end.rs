@@ -83,14 +83,15 @@ impl Feed<'_> {
         true
     }
 
-    /// Writes down all that is settled, at the end of an input or of the run.
-    pub(super) async fn finish(&mut self) -> Result<(), Failure> {
+    /// Writes down all that is settled, at the end of the run or, with all that sinks lack, of an input.
+    pub(super) async fn finish(&mut self, is_end: bool) -> Result<(), Failure> {
         if self.committing.is_some() {
             let saved = joined(&mut self.committing).await;
             self.handle_saved(saved)?;
         }
         self.take_answers();
         self.write_dead_letters()?;
+        self.write_gaps(is_end)?;
         self.name_streams();
         let Some(store) = &mut self.store else { return Ok(()) };
         if let Some(commit) = self.fan_out.take_commit() {

@@ -33,6 +33,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) obstacles: Obstacles,
     pub(crate) outcomes: Vec<(u64, Outcome)>,
     pub(crate) taken: Vec<u64>,
+    /// Lines that a file or a pipe has not taken yet.
+    pub(crate) lines_out: usize,
     /// It was ready to take messages at least once.
     pub(crate) is_ready: bool,
     /// It took no more in this turn.
@@ -91,6 +93,7 @@ impl<'a> Lane<'a> {
             obstacles: Obstacles::default(),
             outcomes: Vec::new(),
             taken: Vec::new(),
+            lines_out: 0,
             is_ready: false,
             is_full: false,
             failure: None,
@@ -205,8 +208,7 @@ impl<'a> Lane<'a> {
         match &self.outlet {
             Outlet::Stream(publisher) => publisher.in_flight(),
             Outlet::Core(core) => core.in_flight(),
-            // What a disk has not got is no message on its way.
-            Outlet::Lines(_) => 0,
+            Outlet::Lines(_) => self.lines_out,
         }
     }
 
