@@ -211,6 +211,31 @@ fn a_replay_that_was_killed_is_begun_again_and_nothing_is_stored_twice() {
 }
 
 #[test]
+fn a_signal_ends_a_replay_and_what_was_stored_leaves_the_file() {
+    let lines: Vec<String> = (0..300).map(|id| change(id, 300)).collect();
+    let place = with_letters(&[], &lines);
+    resize(&place, -1);
+    let proxy = Proxy::start(&place.server.address());
+    proxy.set(Direction::ToServer, Rules { rate: Some(20_000), ..Rules::default() });
+    let slow = start(&place, &["replay", "dead", "--url", &proxy.url(), "--stream", "ORDERS", "--send-timeout", "1"]);
+    until("some are stored", || place.raw().stream_messages("ORDERS") > 5);
+    assert!(Command::new("kill").args(["-TERM", &slow.id().to_string()]).status().expect("kill runs").success());
+    let output = slow.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(128 + 15), "{told}");
+    let (left, stored) = (place.letters("dead").len(), place.raw().stream_messages("ORDERS") as usize);
+    // What was on its way is in the stream or will be, and in the file all the same.
+    assert!(left > 0 && left < 300 && left + stored >= 300, "{left} left, {stored} stored: {told}");
+    let done = replay(&place, &[]);
+    done.ends(0, &["0 refused again, 0 cannot be sent"]);
+    let mut payloads = place.payloads();
+    payloads.sort_unstable();
+    let mut expected = lines;
+    expected.sort_unstable();
+    assert_eq!(payloads, expected);
+}
+
+#[test]
 fn a_run_that_goes_on_writing_letters_loses_none_to_a_replay() {
     let place = Place::without_stream(Default::default());
     place.create_stream(json!({"max_msg_size": 250}));

@@ -76,23 +76,34 @@ impl Letters {
         Self { reader: BufReader::with_capacity(64 * 1024, file.take(end - start)), offset: start, line: Vec::new() }
     }
 
-    /// The next line; `None` at the end.
+    /// The next line that is not blank; `None` at the end.
     ///
     /// # Errors
     /// The system's reason.
     pub fn next_line(&mut self) -> io::Result<Option<LetterLine>> {
+        loop {
+            let line = self.any_line()?;
+            if line.is_none() || !self.line.trim_ascii().is_empty() {
+                return Ok(line);
+            }
+        }
+    }
+
+    fn any_line(&mut self) -> io::Result<Option<LetterLine>> {
         self.line.clear();
         let start = self.offset;
         let mut len = self.reader.by_ref().take(LINE_LEN_MAX).read_until(b'\n', &mut self.line)? as u64;
         let is_whole = self.line.last() == Some(&b'\n');
+        let mut is_long = false;
         if !is_whole && len == LINE_LEN_MAX {
-            self.line = Vec::new();
+            self.line = b"too long".into();
+            is_long = true;
             len += self.reader.skip_until(b'\n')? as u64;
         }
         self.offset += len;
         let found = match len {
             0 => return Ok(None),
-            _ if self.line.is_empty() => Found::Foreign(format!("the line has {len} bytes")),
+            _ if is_long => Found::Foreign(format!("the line has {len} bytes")),
             _ if !is_whole => Found::Foreign("the line has no end".into()),
             _ => read(&self.line),
         };

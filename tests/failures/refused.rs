@@ -81,9 +81,19 @@ fn message_too_large() {
     // What the stream takes.
     let place = Place::without_stream(ServerOptions::default());
     place.create_stream(json!({"max_msg_size": 700}));
-    let ended = place.pipe(&args[..4], format!("{small}{large}{small}"));
-    ended.ends(0, [3, 2, 0, 1, 0, 0]);
-    agree_exactly(&place.server.url(), &[&ended], &(small.clone() + &small));
+    let mut shown = Shown::start(&place, &args[..4]);
+    shown.run.write(format!("{small}{large}{small}"));
+    shown.delivers(2);
+    // And what it takes no more, which is known from its refusal alone.
+    let config = json!({"name": "ORDERS", "subjects": ["orders.>"], "max_msg_size": 400});
+    assert!(place.raw().api("STREAM.UPDATE.ORDERS", &config)["error"].is_null());
+    let smaller = line(100);
+    shown.run.write(format!("{small}{smaller}"));
+    let ended = shown.ends_with(3);
+    ended.ends(0, [5, 3, 0, 2, 0, 0]);
+    let reason = place.letters("dead").last().map(|letter| letter["reason"].to_string()).expect("a letter");
+    assert!(reason.contains("10054"), "{reason}");
+    agree_exactly(&place.server.url(), &[&ended], &[small.as_str(), &small, &smaller].concat());
 }
 
 #[test]
