@@ -102,6 +102,52 @@ fn metrics_receipt_and_stream_agree() {
 }
 
 #[test]
+fn each_sink_has_figures_of_its_own() {
+    let place = Place::new();
+    let url = place.server.url();
+    // An optional sink whose server is not there, and a queue that is soon full.
+    place.write(
+        "natsink.yaml",
+        format!(
+            "pipeline: p\nin_flight: {{ max_events: 16 }}\ndead_letter: {{ path: dead }}\ncheckpoint: {{ path: c }}\n\
+             source: {{ type: stdin, input_id: x }}\nhttp: {{ listen: 127.0.0.1:0 }}\nsinks:\n  \
+             - {{ type: nats, config: {{ id: main, url: '{url}', stream: ORDERS, subject: orders.events }} }}\n  \
+             - {{ type: nats, config: {{ id: far, url: 'nats://127.0.0.1:1', stream: ORDERS, subject: orders.far, \
+             required: false, send_timeout_secs: 1 }} }}\n  \
+             - {{ type: file, config: {{ id: copy, path: copy }} }}\n"
+        ),
+    );
+    let mut run = place.start(&["-c", "natsink.yaml"]);
+    let at = addr(&mut run);
+    run.write(events(500));
+    settles(at, 500);
+    until("the copy is there", || metrics(at).value("deltaforge_sink_events_total", &[("sink", "copy")]) == 500.0);
+    turns(at, true, "ready");
+    let found = metrics(at);
+    let of = |name: &str, sink: &str| found.value(name, &[("pipeline", "p"), ("sink", sink)]);
+    let up = ["main", "far", "copy"].map(|sink| of("deltaforge_sink_link_up", sink));
+    assert_eq!(up, [1.0, 0.0, 1.0]);
+    let delivered = ["main", "far", "copy"].map(|sink| of("deltaforge_sink_events_total", sink));
+    assert_eq!(delivered, [500.0, 0.0, 500.0]);
+    assert_eq!(of("deltaforge_sink_latency_seconds_count", "copy"), 500.0);
+    assert_eq!(found.count("deltaforge_stage_latency_seconds_count"), 500);
+    assert!(of("deltaforge_sink_gap_events_total", "far") > 0.0);
+    for sink in ["main", "far", "copy"] {
+        let parts = ["events_total", "dead_letters_total", "gap_events_total", "pending_events"];
+        let sum: f64 = parts.iter().map(|part| of(&format!("deltaforge_sink_{part}"), sink)).sum();
+        assert_eq!(sum, 500.0, "{sink}");
+    }
+    let ended = run.end();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let sinks = ended.receipt["sinks"].as_array().expect("sinks").iter();
+    let stored: Vec<(&str, u64)> =
+        sinks.map(|sink| (sink["id"].as_str().expect("an id"), sink["stored"].as_u64().expect("a count"))).collect();
+    assert_eq!(stored, [("main", 500), ("far", 0), ("copy", 500)]);
+    assert_eq!(place.stored().len(), 500);
+    assert_eq!(place.read("copy"), events(500));
+}
+
+#[test]
 fn latency_has_the_buckets_of_the_manual() {
     let place = Place::new();
     let mut run = place.start(&["--http", "127.0.0.1:0", "--pipeline", "a\"b\\c"]);

@@ -113,7 +113,9 @@ impl Feed<'_> {
                 sink.counts = pipeline.counts();
                 sink.latency = Times::from(pipeline.latency());
                 sink.position = pipeline.position();
-                sink.gap_events = sink.counts.gap + pipeline.missing();
+                // What it misses will be a gap, and counts as one before that is written down.
+                sink.counts.gap += pipeline.missing();
+                sink.counts.pending = sink.counts.pending.saturating_sub(pipeline.missing());
                 lane.show(sink);
                 if is_moving && sink.up && sink.verified && !fan_out.is_missing(index) {
                     sink.obstacle = None;

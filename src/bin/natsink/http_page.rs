@@ -146,7 +146,7 @@ fn row(page: &mut String, sink: &SinkStatus) -> fmt::Result {
         Text(&obstacle),
         grouped(sink.delivered()),
         grouped(sink.counts.dead),
-        grouped(sink.gap_events),
+        grouped(sink.counts.gap),
         grouped(sink.in_flight),
         ack(sink.latency.p50_us),
         ack(sink.latency.p99_us),

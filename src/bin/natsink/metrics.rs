@@ -65,8 +65,8 @@ fn of_sinks(status: &Status) -> Vec<MetricFamily> {
         }),
         counter(
             "deltaforge_sink_gap_events_total",
-            "Events that an optional sink missed because its queue was full.",
-            &|sink| sink.gap_events,
+            "Events that an optional sink missed: its queue was full, or it is over.",
+            &|sink| sink.counts.gap,
         ),
         counter("deltaforge_sink_replayed_total", "Messages sent again.", &|sink| sink.replayed),
         counter(

@@ -111,8 +111,6 @@ pub(crate) struct SinkStatus {
     pub(crate) verified: bool,
     #[serde(skip)]
     pub(crate) counts: Counts,
-    /// Events of the input that it will never get, since its queue was full.
-    pub(crate) gap_events: u64,
     pub(crate) in_flight: u64,
     /// Everything before it is settled here.
     pub(crate) position: u64,
@@ -311,7 +309,6 @@ impl SinkStatus {
             up: false,
             verified: false,
             counts: Counts::default(),
-            gap_events: 0,
             in_flight: 0,
             position: 0,
             replayed: 0,

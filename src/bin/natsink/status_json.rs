@@ -42,6 +42,7 @@ struct Numbers {
     duplicate: u64,
     unverified: u64,
     dead: u64,
+    gap: u64,
     pending: u64,
     skipped: u64,
     inversions: u64,
@@ -100,9 +101,10 @@ impl<'a> Shown<'a> {
 
 impl From<&Counts> for Numbers {
     fn from(counts: &Counts) -> Self {
-        let Counts { read, stored, duplicate, unverified, dead, pending, skipped, inversions, bytes, batches, .. } =
-            *counts;
-        Self { read, stored, duplicate, unverified, dead, pending, skipped, inversions, bytes, batches }
+        let Counts {
+            read, stored, duplicate, unverified, dead, gap, pending, skipped, inversions, bytes, batches, ..
+        } = *counts;
+        Self { read, stored, duplicate, unverified, dead, gap, pending, skipped, inversions, bytes, batches }
     }
 }
 
