@@ -80,6 +80,16 @@ impl Segment {
         FileReader::new(Arc::clone(&self.file), Arc::clone(&self.seen), follow)
     }
 
+    /// Begins at an earlier position, which has so many lines before it.
+    ///
+    /// # Errors
+    /// The system's reason when the file cannot be read there.
+    pub fn begin_at(&mut self, position: u64, lines: u64) -> io::Result<()> {
+        self.seen.set(Sight::of(&self.file, position)?);
+        (self.position, self.lines) = (position, lines);
+        Ok(())
+    }
+
     /// How long the file is now, bytes.
     ///
     /// # Errors

@@ -89,6 +89,11 @@ impl Seen {
         sight.len = sight.len.max(sight.at);
     }
 
+    /// Reading goes on elsewhere.
+    pub(super) fn set(&self, sight: Sight) {
+        *self.lock() = sight;
+    }
+
     pub(super) fn sight(&self) -> Sight {
         self.lock().clone()
     }

@@ -138,9 +138,12 @@ impl Place {
         }
     }
 
-    /// Whether it can be read from an earlier offset than the one that a checkpoint says.
-    pub(crate) const fn can_be_sought(&self) -> bool {
-        matches!(self, Self::File(..))
+    /// Begins to read at an earlier position than the one that a checkpoint says; `false` where that cannot be.
+    pub(crate) fn begin_at(&mut self, position: u64, lines: u64) -> Result<bool, Failure> {
+        let Self::File(segment, _) = self else { return Ok(false) };
+        let failed = |error| Failure::new(Code::NoInput, "input", format!("cannot read the input again: {error}"));
+        segment.begin_at(position, lines).map_err(failed)?;
+        Ok(true)
     }
 
     /// Begins to read it.

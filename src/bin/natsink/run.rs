@@ -84,7 +84,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
     if let Look::Stopped(signal) = readying.wait(&mut signals).await? {
         return stopped(signal, is_well);
     }
-    let (place, start) = match found {
+    let (mut place, start) = match found {
         Some(found) => found,
         None => match first(&mut places, &mut signals, || readying.idle()).await? {
             Look::Found(first) => first,
@@ -105,7 +105,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
         }
     }
 
-    let (fan_out, start) = fan_out(plan, saved.as_ref(), &place, run, start, &mut lanes)?;
+    let (fan_out, start) = fan_out(plan, saved.as_ref(), &mut place, run, start, &mut lanes)?;
     // What is sent before the first commit keeps its ids after a crash.
     let is_new = saved.is_none() || !place.is_known();
     let mut feed = Feed {
@@ -138,7 +138,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
 fn fan_out(
     plan: &Plan,
     saved: Option<&Checkpoint>,
-    place: &Place,
+    place: &mut Place,
     run: u64,
     start: Start,
     lanes: &mut [Lane<'_>],
@@ -155,12 +155,12 @@ fn fan_out(
     });
     let sinks = sinks.collect::<Result<_, Failure>>()?;
     let mut fan_out = FanOut::new(plan.commit_policy, start, sinks);
-    if !place.can_be_sought() {
-        fan_out.begin_at_policy();
-        return Ok((fan_out, start));
-    }
     let (position, lines) = fan_out.begin();
-    Ok((fan_out, Start { position, lines, ..start }))
+    if position < start.position && place.begin_at(position, lines)? {
+        return Ok((fan_out, Start { position, lines, ..start }));
+    }
+    fan_out.begin_at_policy();
+    Ok((fan_out, start))
 }
 
 /// A number that no other run has.
