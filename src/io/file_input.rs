@@ -105,8 +105,7 @@ impl Segment {
     /// The system's reason when the file cannot be read there.
     pub fn saved(&self, position: u64, lines: u64) -> io::Result<Option<SavedInput>> {
         // Nothing is before the beginning of a file, so it is recognised by what is behind that.
-        let head = if position == 0 { Some(Sight::of_head(&self.file, u64::MAX)?) } else { None };
-        let tail = head.as_ref().map_or_else(|| Sight::of(&self.file, position), |head| Ok(head.clone()))?.tail();
+        let sight = Sight::of(&self.file, position)?;
         // Looked at afterwards: what is whole now was whole when the tail was read.
         let is_file = self.file.metadata()?.is_file();
         if is_file && !self.is_whole()? {
@@ -119,8 +118,8 @@ impl Segment {
             position,
             lines,
             file: Some(hex(self.identity)),
-            tail: Some(tail),
-            head: head.map(|head| head.at),
+            tail: Some(sight.tail()),
+            head: (position == 0).then(|| sight.end()),
             modified: Some(self.sight().modified.to_string()),
             fingerprint: None,
         }))
@@ -164,7 +163,7 @@ impl Known {
             file: Some(hex(segment.identity)),
             position,
             lines,
-            tail: (sight.at, Some(sight.tail())),
+            tail: (sight.end(), Some(sight.tail())),
             modified: Some(sight.modified),
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct Seen(Mutex<Sight>);
 pub(super) struct Sight {
     /// How far it is read.
     pub(super) at: u64,
-    /// What stands before that, the last bytes only.
+    /// What stands before that, the last bytes only; at the beginning of the file, what stood behind it.
     bytes: Vec<u8>,
     /// How long it was, at most.
     pub(super) len: u64,
@@ -31,16 +31,18 @@ pub(super) struct Sight {
 impl Sight {
     /// Looks at what a file has before a position; what it lacks there is missing from the sight too.
     pub(super) fn of(file: &File, at: u64) -> io::Result<Self> {
-        let start = at.saturating_sub(LEN_MAX);
-        let mut bytes = Vec::new();
-        At { file, at: start }.take(at - start).read_to_end(&mut bytes)?;
         let metadata = file.metadata()?;
+        let (start, len) = if at > 0 { (at.saturating_sub(LEN_MAX), at.min(LEN_MAX)) } else { (0, LEN_MAX) };
+        let mut bytes = Vec::new();
+        if metadata.is_file() {
+            At { file, at: start }.take(len).read_to_end(&mut bytes)?;
+        }
         Ok(Self { at, bytes, len: metadata.len(), modified: modified(&metadata) })
     }
 
-    /// Looks at the beginning of a file: up to `len` bytes, and no more than are compared.
-    pub(super) fn of_head(file: &File, len: u64) -> io::Result<Self> {
-        Self::of(file, len.min(LEN_MAX).min(file.metadata()?.len()))
+    /// Where the bytes end that it compares.
+    pub(super) const fn end(&self) -> u64 {
+        if self.at > 0 { self.at } else { self.bytes.len() as u64 }
     }
 
     /// The SHA-256 of the bytes, as hexadecimal digits.
@@ -50,7 +52,7 @@ impl Sight {
 
     /// Whether the file has these bytes there still.
     fn holds(&self, file: &File) -> io::Result<bool> {
-        let start = self.at - self.bytes.len() as u64;
+        let start = self.end() - self.bytes.len() as u64;
         let mut bytes = Vec::with_capacity(self.bytes.len());
         At { file, at: start }.take(self.bytes.len() as u64).read_to_end(&mut bytes)?;
         Ok(bytes == self.bytes && file.metadata()?.len() >= self.at)
@@ -79,7 +81,7 @@ impl Seen {
     pub(super) fn read(&self, bytes: &[u8]) {
         let mut sight = self.lock();
         let keep = LEN_MAX as usize;
-        if bytes.len() >= keep {
+        if bytes.len() >= keep || sight.at == 0 {
             sight.bytes.clear();
         }
         sight.bytes.extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);

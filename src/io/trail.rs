@@ -1,6 +1,5 @@
 //! Which file is read next: the one at a path, those that were rotated away from there, and the next one that comes there.
 
-use core::fmt;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
@@ -13,6 +12,7 @@ use std::time::Instant;
 use super::checkpoint::SavedInput;
 use super::file_input::{Known, Likeness, Origin, Segment, has_identity};
 use super::file_reader::{FollowOptions, SEARCH};
+use super::notice::Notice;
 use super::rotation::{self, Mark, Neighbour};
 use super::seen;
 use super::source::{SourceError, open};
@@ -67,46 +67,6 @@ pub enum Look {
     Wait,
     /// There is nothing more to read.
     End,
-}
-
-/// What a person should know of the files.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// There is no file at the path; it is waited for.
-    Missing(PathBuf),
-    /// The file at the path is another one now; the one before it was read to its end.
-    Next(PathBuf),
-    /// The file that was read lies here now and is read to its end first.
-    Rotated(PathBuf),
-    /// This file came and went between the one that was read and the present one, and is read before that.
-    Between(PathBuf),
-    /// The file at the path is another one than the checkpoint knows, and is read from its beginning. The one that it knows
-    /// was not found, so whatever else that had is not read.
-    Replaced(PathBuf),
-    /// The file was cut, and is read from its beginning.
-    Cut {
-        /// The file.
-        path: PathBuf,
-        /// How many bytes at least were cut off before they were read, and are nowhere.
-        lost: u64,
-    },
-    /// This file was rotated and compressed, perhaps before all of it was read: it is not read.
-    Compressed(PathBuf),
-    /// This file was written to after it was left for the next one: so many bytes are not read.
-    Late {
-        /// The file.
-        path: PathBuf,
-        /// The bytes.
-        len: u64,
-    },
-}
-
-impl Notice {
-    /// Whether it tells of something that is not as it should be.
-    pub const fn is_warning(&self) -> bool {
-        !matches!(self, Self::Next(_) | Self::Cut { lost: 0, .. })
-    }
 }
 
 /// What was read last.
@@ -424,46 +384,4 @@ fn signs(path: &Path) -> Signs {
     let file =
         of(path).map(|found| [found.dev().into(), found.ino().into(), found.len().into(), seen::modified(&found)]);
     (file, of(folder).map(|folder| seen::modified(&folder)))
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(path) => write!(f, "{} is not there yet: waiting for it", path.display()),
-            Self::Next(path) => {
-                write!(f, "{} is another file now; the one before it was read to its end", path.display())
-            }
-            Self::Rotated(path) => write!(f, "the input was rotated: {} is read to its end first", path.display()),
-            Self::Between(path) => {
-                write!(
-                    f,
-                    "{} came and went since the last file was read: it is read before the present one",
-                    path.display()
-                )
-            }
-            Self::Replaced(path) => write!(
-                f,
-                "{} is not the file that the checkpoint knows, which is not in its folder either: it is read from its \
-                 beginning, and what the other one still had is not read",
-                path.display()
-            ),
-            Self::Cut { path, lost: 0 } => write!(f, "{} was cut: it is read from its beginning", path.display()),
-            Self::Cut { path, lost } => write!(
-                f,
-                "{} was cut, and {lost} bytes or more that were not read yet are gone: it is read from its beginning",
-                path.display()
-            ),
-            Self::Compressed(path) => write!(
-                f,
-                "{} was compressed, perhaps before all of it was read, and is not read: let rotation leave the last file as \
-                 it is for a while (delaycompress)",
-                path.display()
-            ),
-            Self::Late { path, len } => write!(
-                f,
-                "{len} bytes were written to {} after it was left for the next file: they are not read",
-                path.display()
-            ),
-        }
-    }
 }

@@ -2,218 +2,18 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod follower;
+mod writer;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use natsink::io::{FollowOptions, Line, Look, Notice, SavedInput, Segment, Source, SourceOptions, Trail};
+use follower::{DEADLINE, Follower};
+use natsink::io::{FollowOptions, Look, Notice, Source, SourceOptions, Trail};
 use natsink::rng::Rng;
-use tempfile::TempDir;
-
-/// Longer than any wait of these tests.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn options() -> FollowOptions {
-    let mut options = FollowOptions::default();
-    (options.look, options.grace) = (Duration::from_millis(2), Duration::from_millis(40));
-    options
-}
-
-/// A folder with a log, and who writes it.
-struct Writer {
-    folder: TempDir,
-    file: Option<File>,
-    written: Vec<String>,
-    rotations: u32,
-}
-
-impl Writer {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), file: None, written: Vec::new(), rotations: 0 }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn log(&self) -> PathBuf {
-        self.path("log")
-    }
-
-    /// Opens the file at the path, and makes it if there is none.
-    fn open(&mut self) -> &mut Self {
-        self.file = Some(OpenOptions::new().append(true).create(true).open(self.log()).unwrap());
-        self
-    }
-
-    fn part(&mut self, text: &str) -> &mut Self {
-        self.file.as_mut().expect("opened").write_all(text.as_bytes()).unwrap();
-        self
-    }
-
-    fn line(&mut self, text: &str) -> &mut Self {
-        self.written.push(text.into());
-        self.part(&format!("{text}\n"))
-    }
-
-    /// Moves the log away, as rotation by rename does; its writer goes on writing to it until it opens the path again.
-    fn rename(&mut self) -> &mut Self {
-        self.tick();
-        let others: u32 = self.rotations;
-        for number in (1..=others).rev() {
-            let _ = fs::rename(self.path(&format!("log.{number}")), self.path(&format!("log.{}", number + 1)));
-        }
-        fs::rename(self.log(), self.path("log.1")).unwrap();
-        self.rotations += 1;
-        self
-    }
-
-    /// Copies the log and cuts it, as `copytruncate` does.
-    fn copy_and_cut(&mut self) -> &mut Self {
-        self.tick();
-        for number in (1..=self.rotations).rev() {
-            let _ = fs::rename(self.path(&format!("log.{number}")), self.path(&format!("log.{}", number + 1)));
-        }
-        fs::copy(self.log(), self.path("log.1")).unwrap();
-        self.rotations += 1;
-        self.cut()
-    }
-
-    fn cut(&mut self) -> &mut Self {
-        OpenOptions::new().write(true).open(self.log()).unwrap().set_len(0).unwrap();
-        self
-    }
-
-    /// Lets the clock of the file system move on.
-    fn tick(&self) {
-        let mark = self.path("tick");
-        let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-        fs::write(&mark, "").unwrap();
-        let before = modified(&mark);
-        while modified(&mark) == before {
-            fs::write(&mark, ".").unwrap();
-        }
-        fs::remove_file(&mark).unwrap();
-    }
-}
-
-/// Who follows the log, as a run does.
-struct Follower {
-    log: PathBuf,
-    options: FollowOptions,
-    trail: Trail,
-    reading: Option<(Segment, Source)>,
-    position: u64,
-    lines: u64,
-    /// What was read, each with its id.
-    read: Vec<(String, String)>,
-    notices: Vec<Notice>,
-    /// What the checkpoint says.
-    saved: Option<SavedInput>,
-}
-
-impl Follower {
-    fn new(log: &Path, saved: Option<&SavedInput>) -> Self {
-        let trail = Trail::new(log, Some(options()), saved, false);
-        let log = log.into();
-        let options = options();
-        Self {
-            log,
-            options,
-            trail,
-            reading: None,
-            position: 0,
-            lines: 0,
-            read: Vec::new(),
-            notices: Vec::new(),
-            saved: saved.cloned(),
-        }
-    }
-
-    /// One turn; whether anything happened.
-    async fn turn(&mut self) -> bool {
-        let Some((segment, source)) = &mut self.reading else {
-            let look = self.trail.look().unwrap();
-            self.notices.extend(std::iter::from_fn(|| self.trail.poll_notice()));
-            let Look::Segment(segment) = look else { return false };
-            (self.position, self.lines) = (segment.position, segment.lines);
-            let follow = Some((&*self.log, self.options));
-            let source = Source::start_segment(&segment, follow, SourceOptions::new(Instant::now())).unwrap();
-            self.reading = Some((segment, source));
-            // As a run does, before anything is sent.
-            self.saved = self.saved();
-            return true;
-        };
-        if let Some(line) = source.line() {
-            let Line::Record(record) = line else { panic!("{line:?}") };
-            assert_eq!((record.position, record.number), (self.position, self.lines + 1));
-            let line = String::from_utf8(record.line.to_vec()).unwrap();
-            self.read.push((format!("{}:{}", segment.input, record.position), line));
-            (self.position, self.lines) = (record.end, record.number);
-            return true;
-        }
-        match tokio::time::timeout(Duration::from_millis(1), source.fill()).await {
-            Ok(Ok(true)) => true,
-            Ok(Ok(false)) => {
-                self.trail.handle_end(self.position, self.lines);
-                self.reading = None;
-                true
-            }
-            Ok(Err(error)) => panic!("{error}"),
-            Err(_) => false,
-        }
-    }
-
-    /// Goes on until so many lines were read.
-    #[track_caller]
-    fn reads(&mut self, count: usize) -> impl Future<Output = ()> {
-        let at = std::panic::Location::caller();
-        async move {
-            let began = Instant::now();
-            while self.read.len() < count {
-                let went_on = self.turn().await;
-                assert!(began.elapsed() < DEADLINE, "{at}: only {:?}, {:?}", self.read, self.notices);
-                if !went_on {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            }
-        }
-    }
-
-    /// Goes on for a while, and says that nothing more is read.
-    async fn reads_no_more(&mut self) {
-        let before = self.read.len();
-        self.goes_on_for(4 * options().grace).await;
-        assert_eq!(self.read[before..], []);
-    }
-
-    async fn goes_on_for(&mut self, time: Duration) {
-        let began = Instant::now();
-        while began.elapsed() < time {
-            self.turn().await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        self.read.iter().map(|(_, line)| &**line).collect()
-    }
-
-    fn saved(&self) -> Option<SavedInput> {
-        let (segment, _) = self.reading.as_ref()?;
-        segment.saved(self.position, self.lines).unwrap()
-    }
-
-    /// Every line once, and no id twice.
-    #[track_caller]
-    fn has_read_all_of(&self, writer: &Writer) {
-        assert_eq!(self.texts(), writer.written, "{:?}", self.notices);
-        let ids: BTreeMap<&str, &str> = self.read.iter().map(|(id, line)| (&**id, &**line)).collect();
-        assert_eq!(ids.len(), self.read.len());
-    }
-}
+use writer::Writer;
 
 #[tokio::test]
 async fn a_line_is_none_before_its_line_feed() {
@@ -469,6 +269,20 @@ async fn a_file_that_is_gone_hides_none_that_came_after_it() {
         Notice::Next(writer.log()),
     ];
     assert_eq!(follower.notices, told);
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_before_anything_is_read_is_read_from_the_copy() {
+    let mut writer = Writer::new();
+    writer.open().line("header").line("1");
+    let mut follower = Follower::new(&writer.log(), None);
+    let Look::Segment(segment) = follower.trail.look().unwrap() else { panic!("a file") };
+    writer.copy_and_cut().line("header").line("2").line("3");
+    let follow = Some((&*follower.log, follower.options));
+    let source = Source::start_segment(&segment, follow, SourceOptions::new(Instant::now())).unwrap();
+    follower.reading = Some((segment, source));
+    follower.reads(5).await;
+    follower.has_read_all_of(&writer);
 }
 
 #[tokio::test]
