@@ -20,7 +20,7 @@ use crate::sink::{DeadLetter, LineHash};
 /// let line = r#"{"position":7,"subject":"orders.a","id":"p|in:7","reason":"too large","attempts":1,
 ///     "at":"2026-01-01T00:00:00.000Z","payload":"{}"}"#;
 /// let letter: Letter = serde_json::from_str(line)?;
-/// assert_eq!(letter.message()?, b"{}"[..]);
+/// assert_eq!(&*letter.message()?, b"{}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
