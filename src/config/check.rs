@@ -9,19 +9,14 @@ use super::error::ConfigError;
 use super::expand::Environment;
 use super::field::{Desk, Field, MILLIS_MAX};
 use super::flags::Flags;
+use super::limits::{BYTES_MAX, EVENTS_MAX};
 use super::plan::{BatchPlan, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, PIPELINE_DEFAULT, Plan};
 use super::read::Document;
 use super::written::{ConfigWritten, Written};
 use super::{policy, sinks, source};
 
-/// The longest line that may be asked for, bytes.
-pub const LINE_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// The port of the status pages where none is given.
 pub const HTTP_PORT_DEFAULT: u16 = 9000;
-/// The most events in a batch or in flight.
-pub const EVENTS_MAX: u64 = 1_000_000;
-/// The most bytes in a batch or in flight.
-pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Makes the plan of a run out of a configuration file, if there is one, a context of the `nats` command, which overrides
 /// it, the flags, which override both, and the environment: variables in the file, `NATS_URL`, `NATS_USER` and

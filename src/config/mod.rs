@@ -24,6 +24,7 @@ mod error;
 mod expand;
 mod field;
 mod flags;
+mod limits;
 mod message;
 mod nats;
 mod plan;
@@ -37,10 +38,11 @@ mod source;
 mod tls;
 mod written;
 
-pub use check::{BYTES_MAX, EVENTS_MAX, HTTP_PORT_DEFAULT, LINE_LEN_MAX, check, log};
+pub use check::{HTTP_PORT_DEFAULT, check, log};
 pub use error::{ConfigError, ConfigErrorKind, Origin};
 pub use expand::Environment;
 pub use flags::Flags;
+pub use limits::{BYTES_MAX, EVENTS_MAX, LINE_LEN_MAX};
 pub use plan::{
     AuthPlan, BatchPlan, Delivery, InFlightPlan, Input, LogFormat, LogLevel, LogPlan, NatsPlan, PIPELINE_DEFAULT, Plan,
     RetryPlan, SinkPlan, SourcePlan, Target,

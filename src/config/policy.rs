@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::prelude::v1::*;
 
-use super::check::EVENTS_MAX;
 use super::error::ConfigError;
 use super::field::Desk;
+use super::limits::EVENTS_MAX;
 use super::plan::SinkPlan;
 use super::written::{Choice, Written};
 use crate::sink::CommitPolicy;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::prelude::v1::*;
 
-use super::check::LINE_LEN_MAX;
 use super::error::ConfigError;
 use super::field::{Desk, Field};
 use super::flags::Flags;
+use super::limits::LINE_LEN_MAX;
 use super::plan::{Input, SourcePlan};
 use super::written::SourceWritten;
 use crate::sink::Format;

@@ -1,6 +1,5 @@
 //! The dead-letter file: one JSON line for each event that will never be stored, with its bytes as they were.
 
-use core::fmt;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -11,6 +10,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::append::{end_torn_line, hold, is_at, sync_folder};
+use super::dead_letter_error::DeadLetterError;
 use super::letter::{Gap, GapLine, Letter};
 use super::letters::{Found, Letters};
 use super::text::rfc3339;
@@ -30,17 +30,6 @@ pub struct DeadLetterFile {
     /// Letters that are in the file although the checkpoint is before them.
     known: HashSet<(u64, u64)>,
     unsynced: bool,
-}
-
-/// Why a dead letter cannot be kept, or read.
-#[derive(Debug)]
-pub struct DeadLetterError {
-    /// What was to be done.
-    pub action: &'static str,
-    /// The file.
-    pub path: PathBuf,
-    /// The system's reason.
-    pub error: io::Error,
 }
 
 impl DeadLetterFile {
@@ -158,16 +147,4 @@ fn known(file: &File, position: u64) -> io::Result<HashSet<(u64, u64)>> {
         }
     }
     Ok(known)
-}
-
-impl fmt::Display for DeadLetterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} the dead-letter file {}: {}", self.action, self.path.display(), self.error)
-    }
-}
-
-impl core::error::Error for DeadLetterError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&self.error)
-    }
 }

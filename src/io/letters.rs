@@ -7,7 +7,7 @@ use std::path::Path;
 use std::prelude::v1::*;
 
 use super::append::hold;
-use super::dead_letter::DeadLetterError;
+use super::dead_letter_error::DeadLetterError;
 use super::letter::{GapLine, Letter};
 
 /// A longer line is not read, bytes. The longest event takes less, whatever stands in it.

@@ -3,6 +3,7 @@
 mod append;
 mod checkpoint;
 mod dead_letter;
+mod dead_letter_error;
 mod file_input;
 mod file_reader;
 mod letter;
@@ -19,7 +20,8 @@ mod text;
 mod trail;
 
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointFile, InputKind, SavedInput, SinkPosition};
-pub use dead_letter::{DeadLetterError, DeadLetterFile};
+pub use dead_letter::DeadLetterFile;
+pub use dead_letter_error::DeadLetterError;
 pub use file_input::{Origin, Segment};
 pub use file_reader::FollowOptions;
 pub use letter::{Gap, GapLine, Letter};

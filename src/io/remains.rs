@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
 
 use super::append::{hold, is_at, sync_folder};
-use super::dead_letter::DeadLetterError;
+use super::dead_letter_error::DeadLetterError;
 use super::letter::Letter;
 use super::letters::Letters;
 

@@ -1,17 +1,9 @@
 //! The commits of a pipeline: when its watermark has gone far enough to be written down, and what is written.
 
 use super::fingerprint::Fingerprint;
-use super::pipeline::{Pipeline, Start};
+use super::pipeline::Pipeline;
+use super::watermark::Start;
 use crate::time::Instant;
-
-/// The end of the last record before which nothing is pending.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watermark {
-    pub(super) position: u64,
-    pub(super) lines: u64,
-    pub(super) records: u64,
-    pub(super) fingerprint: Option<Fingerprint>,
-}
 
 /// What a checkpoint is to hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,11 +84,5 @@ impl Pipeline {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let since = self.ahead_since.filter(|_| !self.committing)?;
         Some(since + self.options.batch_age_max)
-    }
-}
-
-impl Watermark {
-    pub(super) const fn at(start: &Start, records: u64) -> Self {
-        Self { position: start.position, lines: start.lines, records, fingerprint: start.fingerprint }
     }
 }

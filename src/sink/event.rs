@@ -3,7 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::error::EventError;
 use super::json::Json;
 
 /// A change event. What is `None`, empty or `false` is not written.
@@ -178,26 +177,6 @@ impl Event {
     pub fn set_order(&mut self, transaction: impl Into<String>, total_order: u64) {
         let id = Some(transaction.into());
         self.transaction = Some(Transaction { id, total_order: Some(total_order), data_collection_order: None });
-    }
-
-    /// The event as a line of JSON, without a line feed. Read again it is the same event, its position aside.
-    pub fn to_json(&self) -> String {
-        let mut json = String::new();
-        self.write_json(&mut json);
-        json
-    }
-
-    /// Adds the event as JSON to a text: one line, without a line feed.
-    pub fn write_json(&self, json: &mut String) {
-        super::event_text::write(self, json);
-    }
-
-    /// Reads an event. Members that are not known are kept, and written again.
-    ///
-    /// # Errors
-    /// When the text is no native event, or a member that has a field here is of another type or stands twice.
-    pub fn parse(text: &str) -> Result<Self, EventError> {
-        super::event_text::read(text)
     }
 }
 

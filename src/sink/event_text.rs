@@ -68,13 +68,35 @@ impl<'j> Object<'j> {
     }
 }
 
+impl Event {
+    /// The event as a line of JSON, without a line feed. Read again it is the same event, its position aside.
+    pub fn to_json(&self) -> String {
+        let mut json = String::new();
+        self.write_json(&mut json);
+        json
+    }
+
+    /// Adds the event as JSON to a text: one line, without a line feed.
+    pub fn write_json(&self, json: &mut String) {
+        write(self, json);
+    }
+
+    /// Reads an event. Members that are not known are kept, and written again.
+    ///
+    /// # Errors
+    /// When the text is no native event, or a member that has a field here is of another type or stands twice.
+    pub fn parse(text: &str) -> Result<Self, EventError> {
+        read(text)
+    }
+}
+
 fn push_string(text: &str, json: &mut String) {
     json.push('"');
     push_json_str(text, json);
     json.push('"');
 }
 
-pub(super) fn write(event: &Event, json: &mut String) {
+fn write(event: &Event, json: &mut String) {
     let mut object = Object::open(json);
     object.json("before", &event.before);
     object.json("after", &event.after);
@@ -163,7 +185,7 @@ impl Seen {
     }
 }
 
-pub(super) fn read(line: &str) -> Result<Event, EventError> {
+fn read(line: &str) -> Result<Event, EventError> {
     let trimmed = line.trim_matches([' ', '\t', '\r', '\n']);
     if !trimmed.starts_with('{') {
         return Json::parse(trimmed).and(Err(EventError::NotAnObject));

@@ -8,12 +8,14 @@ use super::dead_letter::DeadLetter;
 use super::gap::Gap;
 use super::histogram::Histogram;
 use super::input::Input;
-use super::ledger::{Ledger, Passed};
+use super::ledger::Ledger;
 use super::mapper::Mapper;
-use super::pipeline::{Pipeline, PipelineOptions, Start};
+use super::passed::Passed;
+use super::pipeline::{Pipeline, PipelineOptions};
 use super::policy::CommitPolicy;
 use super::record::{Oversize, Record};
 use super::ring::{Line, Missed};
+use super::watermark::Start;
 use crate::jetstream::{Message, Outcome};
 use crate::time::Instant;
 

@@ -2,12 +2,12 @@
 
 use alloc::collections::VecDeque;
 
-use super::commit::Watermark;
 use super::counts::Counts;
 use super::fingerprint::Fingerprint;
 use super::histogram::Histogram;
-use super::pipeline::Start;
+use super::passed::{BLANK, DEAD, Passed, STORED, UNVERIFIED};
 use super::ring::{Entry, Line, State};
+use super::watermark::{Start, Watermark};
 use crate::time::Instant;
 
 /// Records that were read and that the policy has not passed, and what became of the others.
@@ -37,38 +37,6 @@ struct Open {
     acks: usize,
     /// What became of it, at any of them.
     fates: u8,
-}
-
-/// What the watermark of a sink has passed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Passed {
-    pub(super) lines: u64,
-    bytes: u64,
-    /// Zero where the sink does not have it.
-    fates: u8,
-}
-
-const STORED: u8 = 1;
-const DUPLICATE: u8 = 2;
-const UNVERIFIED: u8 = 4;
-const DEAD: u8 = 8;
-const BLANK: u8 = 16;
-
-impl Passed {
-    /// A record that an earlier run has brought there.
-    pub(super) const BEFORE: Self = Self { lines: 1, bytes: 0, fates: DUPLICATE };
-
-    pub(super) fn of(entry: &Entry) -> Self {
-        let fates = match entry.state {
-            State::Dead => DEAD,
-            State::Skipped => BLANK,
-            State::Stored(_) | State::Taken if entry.duplicate && entry.unverified => DUPLICATE | UNVERIFIED,
-            State::Stored(_) | State::Taken if entry.duplicate => DUPLICATE,
-            State::Stored(_) | State::Taken => STORED,
-            _ => 0,
-        };
-        Self { lines: entry.line.lines(), bytes: entry.payload_len as u64, fates }
-    }
 }
 
 impl Ledger {

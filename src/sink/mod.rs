@@ -22,6 +22,7 @@ mod json_text;
 mod ledger;
 mod mapper;
 mod mapper_options;
+mod passed;
 mod pipeline;
 mod policy;
 mod record;
@@ -32,6 +33,7 @@ mod routing;
 mod scan;
 mod template;
 mod verdict;
+mod watermark;
 
 pub use commit::Commit;
 pub use counts::Counts;
@@ -49,10 +51,11 @@ pub use input::Input;
 pub use json::Json;
 pub use mapper::{Mapped, Mapper};
 pub use mapper_options::{MapperError, MapperOptions};
-pub use pipeline::{Pipeline, PipelineOptions, Start};
+pub use pipeline::{Pipeline, PipelineOptions};
 pub use policy::CommitPolicy;
 pub use record::{Format, Oversize, Record};
 pub use template::{PATH_SEGMENTS_MAX, Template, TemplateError, TemplateKind};
 
 #[cfg(feature = "cli")]
 pub(crate) use rfc3339::push_rfc3339;
+pub use watermark::Start;

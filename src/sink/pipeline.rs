@@ -5,33 +5,19 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::time::Duration;
 
-use super::commit::Watermark;
 use super::counts::Counts;
 use super::dead_letter::{DeadLetter, Reason, Unsent, Whole};
 use super::error::EventError;
-use super::fingerprint::Fingerprint;
 use super::histogram::Histogram;
 use super::input::Input;
-use super::ledger::Passed;
 use super::mapper::Mapper;
+use super::passed::Passed;
 use super::record::{Oversize, Record};
 use super::ring::{Entry, Line, Ring, State};
 use super::verdict::Verdict;
+use super::watermark::{Start, Watermark};
 use crate::jetstream::{Message, Outcome};
 use crate::time::Instant;
-
-/// Where a run begins, as the checkpoint tells.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Start {
-    /// The offset of the first byte that is read.
-    pub position: u64,
-    /// How many lines are before it.
-    pub lines: u64,
-    /// The sequence after which the stream can hold events from here on. Without a checkpoint it is the stream's last one.
-    pub read_from: u64,
-    /// The fingerprint of the bytes before the position, where one is kept.
-    pub fingerprint: Option<Fingerprint>,
-}
 
 /// How much a pipeline holds, and how often its watermark is committed. Start from the defaults.
 #[derive(Clone, Copy, Debug)]
@@ -113,13 +99,6 @@ pub struct Pipeline {
     pub(super) missing: u64,
     /// What the watermark has passed, for a policy over several sinks to count; `None` where nobody asks.
     pub(super) passed: Option<VecDeque<Passed>>,
-}
-
-impl Start {
-    pub(super) const fn without_fingerprint(mut self) -> Self {
-        self.fingerprint = None;
-        self
-    }
 }
 
 impl Default for PipelineOptions {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::RunArgs;
+use super::run_args::RunArgs;
 
 /// What to do with a checkpoint.
 #[derive(Debug, Subcommand)]

@@ -13,12 +13,12 @@ use natsink::jetstream::{PublisherOptions, StreamInfo};
 use natsink::sink::{Input, PrefixHash, position_id_prefix};
 use tokio::time::timeout;
 
-use super::args::RunArgs;
-use super::checkpoint::as_text;
 use super::checkpoint_args::{AcceptArgs, SetArgs};
+use super::checkpoint_text::as_text;
 use super::exit::{Code, Failure};
 use super::fresh_start::WINDOWS;
 use super::history::History;
+use super::run_args::RunArgs;
 use super::stream_sink::{StreamSink, stream_sinks};
 use super::{log, opening, verdict};
 

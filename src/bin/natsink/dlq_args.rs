@@ -7,8 +7,8 @@ use natsink::config::Flags;
 use natsink::io::Letter;
 use natsink::proto::Pattern;
 
-use super::args::{ConnectionArgs, TimeArgs};
 use super::exit::{Code, Failure};
+use super::run_args::{ConnectionArgs, TimeArgs};
 
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]

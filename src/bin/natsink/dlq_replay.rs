@@ -12,8 +12,8 @@ use natsink::proto::{HeaderBlock, MsgId, Subject};
 use natsink::{Client, Publisher};
 use tokio::time::sleep;
 
-use super::dlq;
 use super::dlq_args::ReplayArgs;
+use super::dlq_file;
 use super::dlq_mark::Mark;
 use super::exit::{Code, Failure};
 use super::log;
@@ -103,8 +103,8 @@ fn the_sink<'a>(plan: &'a Plan, name: Option<&str>) -> Result<StreamSink<'a>, Fa
 async fn deliver(args: &ReplayArgs, plan: &Plan, sink: StreamSink<'_>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     opening::check_secrets(sink.nats)?;
-    let remains = dlq::open(&args.file)?;
-    let letters = remains.letters().map_err(|error| dlq::of_file(&error))?;
+    let remains = dlq_file::open(&args.file)?;
+    let letters = remains.letters().map_err(|error| dlq_file::of_file(&error))?;
     let client = Client::start(opening::connection_options(sink.nats)).map_err(|reason| verdict::of_close(&reason))?;
     let mut options = opening::publisher_options(plan, sink, None);
     // What captures a letter's subject is seen when it is sent.
@@ -156,7 +156,7 @@ async fn verified(sink: StreamSink<'_>, publisher: &Publisher, signals: &mut Sig
 impl Replay<'_> {
     /// Sends until everything is settled, or something ends it.
     async fn run(&mut self, signals: &mut Signals) -> Result<(), Failure> {
-        while let Some(line) = self.letters.next_line().map_err(|error| dlq::of_reading(&self.args.file, error))? {
+        while let Some(line) = self.letters.next_line().map_err(|error| dlq_file::of_reading(&self.args.file, error))? {
             let len = line.span.end - line.span.start;
             while !self.held.is_empty() && (self.held.len() >= HELD_MAX || self.held_len + len > HELD_LEN_MAX) {
                 self.answers(signals).await?;
@@ -190,7 +190,7 @@ impl Replay<'_> {
             Err(why) => {
                 self.tally.unsendable += 1;
                 let why = if why.is_empty() { why } else { format!(": {why}") };
-                self.stays(format_args!("stays: {}{why}", dlq::told(line)));
+                self.stays(format_args!("stays: {}{why}", dlq_file::told(line)));
                 Fate::Kept
             }
         }
@@ -288,7 +288,7 @@ impl Replay<'_> {
                 letter.reason = rejection.to_string();
                 letter.attempts = letter.attempts.saturating_add(1);
                 letter.at = rfc3339(SystemTime::now());
-                self.stays(format_args!("refused again: {}: {rejection}", dlq::name(&letter)));
+                self.stays(format_args!("refused again: {}: {rejection}", dlq_file::name(&letter)));
                 if let Some(held) = index.and_then(|index| self.held.get_mut(index)) {
                     held.fate = Fate::Refused(letter);
                 }
@@ -309,7 +309,7 @@ impl Replay<'_> {
                 Fate::Kept => self.remains.keep(held.span),
                 Fate::Refused(letter) => self.remains.write(&letter),
             };
-            kept.map_err(|error| dlq::of_file(&error))?;
+            kept.map_err(|error| dlq_file::of_file(&error))?;
         }
         Ok(())
     }
@@ -327,10 +327,10 @@ impl Replay<'_> {
                 Fate::Refused(letter) => self.remains.write(&letter),
             });
         }
-        kept.and_then(|()| self.remains.keep_from(self.read_to)).map_err(|error| dlq::of_file(&error))?;
+        kept.and_then(|()| self.remains.keep_from(self.read_to)).map_err(|error| dlq_file::of_file(&error))?;
         let Tally { stored, duplicate, refused, unsendable } = self.tally;
         if stored + duplicate + refused > 0 {
-            self.remains.finish().map_err(|error| dlq::of_file(&error))?;
+            self.remains.finish().map_err(|error| dlq_file::of_file(&error))?;
         }
         if is_known {
             mark.remove()?;

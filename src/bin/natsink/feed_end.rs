@@ -1,14 +1,19 @@
 //! How an input, or the run, comes to its end: what is still waited for, and what is left.
 
+use std::time::Duration;
+
 use natsink::io::Source;
 use natsink::sink::Start;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::exit::{Code, Failure, Finish};
 use super::feed::{Feed, Stopping, joined};
 use super::log;
 use super::receipt::Receipt;
 use super::verdict;
+
+/// How long a commit that is under way when a run breaks off may take.
+const COMMIT_GRACE: Duration = Duration::from_secs(1);
 
 impl Feed<'_> {
     /// Writes down where the run begins: a crash before the first commit is then no lost checkpoint. Sinks that are over
@@ -99,6 +104,19 @@ impl Feed<'_> {
             self.fan_out.handle_committed(&commit);
         }
         Ok(())
+    }
+
+    /// Waits a little for the commit that was under way when the run broke off: once it is on disk the next run starts
+    /// there, and the receipt has to say so.
+    pub(crate) async fn end_commit(&mut self) {
+        if self.committing.is_none() {
+            return;
+        }
+        if let Ok(saved) = timeout(COMMIT_GRACE, joined(&mut self.committing)).await
+            && let Err(failure) = self.handle_saved(saved)
+        {
+            log::warn(failure);
+        }
     }
 
     pub(super) fn handle_signal(&mut self, signal: u8) -> Result<(), Failure> {

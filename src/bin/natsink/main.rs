@@ -5,9 +5,11 @@ mod check;
 mod checkpoint;
 mod checkpoint_args;
 mod checkpoint_set;
+mod checkpoint_text;
 mod connections;
 mod dlq;
 mod dlq_args;
+mod dlq_file;
 mod dlq_mark;
 mod dlq_replay;
 mod exit;
@@ -32,6 +34,8 @@ mod progress;
 mod ready;
 mod receipt;
 mod run;
+mod run_args;
+mod sent;
 mod signals;
 mod status;
 mod status_json;
@@ -41,10 +45,11 @@ mod verdict;
 
 use std::process::ExitCode;
 
-use args::{Command, RunArgs};
+use args::Command;
 use exit::{Code, Failure, Finish};
 use natsink::config::{self, Document, Flags, LogLevel};
 use receipt::Receipt;
+use run_args::RunArgs;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {

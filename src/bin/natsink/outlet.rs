@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 
 use natsink::Publisher;
 use natsink::io::LineOutput;
-use natsink::jetstream::{Message, Outcome, Rejection, SubmitError};
+use natsink::jetstream::{Message, Outcome, SubmitError};
 
 use super::outlet_core::CoreOutlet;
+use super::sent::Sent;
 
 /// Where the messages of a sink go.
 pub(crate) enum Outlet {
@@ -18,17 +19,6 @@ pub(crate) enum Outlet {
     Core(Box<CoreOutlet>),
     /// To standard output or a file.
     Lines(LineOutput),
-}
-
-/// What became of handing a message over.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Sent {
-    Taken,
-    /// There is no room now.
-    Full,
-    Rejected(Rejection),
-    /// The outlet is over; why is told otherwise.
-    Over,
 }
 
 impl Outlet {

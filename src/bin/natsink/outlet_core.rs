@@ -15,7 +15,7 @@ use natsink::proto::encode::CONTROL_LINE_MAX;
 use natsink::proto::{HEADERS_LEN_MAX, HeaderBlock, HeaderError, ServerError};
 use natsink::session::{FlushError, LinkNotice, LinkState};
 
-use super::outlet::Sent;
+use super::sent::Sent;
 
 /// Messages between two PONGs after complaints of the server were missed: of so many none is.
 const CAREFUL: usize = 16;

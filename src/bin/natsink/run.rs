@@ -128,6 +128,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
         backpressure: Duration::ZERO,
     };
     let result = feed_all(&mut feed, start, is_new, receipt).await;
+    feed.end_commit().await;
     feed.account(receipt);
     feed.hear();
     feed.progress.clear();
