@@ -187,14 +187,13 @@ fn a_replay_that_was_killed_is_begun_again_and_nothing_is_stored_twice() {
     let config = json!({"name": "ORDERS", "subjects": ["orders.>"], "duplicate_window": 100_000_000});
     place.raw().api("STREAM.UPDATE.ORDERS", &config);
     let proxy = Proxy::start(&place.server.address());
-    // One letter goes alone; no answer to the others comes back.
+    // One letter goes alone, the others once its answer is there; no answer to those comes back. All answers are on their way
+    // for long enough to be held up.
+    proxy.set(Direction::ToClient, Rules { delay: Duration::from_secs(2), ..Rules::default() });
     let mut cut = start(&place, &["replay", "dead", "--url", &proxy.url(), "--stream", "ORDERS"]);
-    until("letters are stored", || {
-        if place.raw().stream_messages("ORDERS") > 0 {
-            proxy.set(Direction::ToClient, Rules { hold: true, ..Rules::default() });
-        }
-        place.path("dead.replay").exists() && place.raw().stream_messages("ORDERS") > 0
-    });
+    until("letters are stored", || place.raw().stream_messages("ORDERS") > 1);
+    proxy.set(Direction::ToClient, Rules { hold: true, ..Rules::default() });
+    assert!(place.path("dead.replay").exists());
     cut.kill().and_then(|()| cut.wait()).expect("it is ours");
     let held = place.raw().stream_messages("ORDERS");
     assert_eq!(place.letters("dead").len(), 50, "nothing left the file");
