@@ -153,12 +153,12 @@ fn a_file_that_was_not_read_yet_is_known_by_its_identity() {
 #[test]
 fn a_rotated_file_is_read_to_its_end_first() {
     let folder = Folder::new();
+    folder.write("in.2", "other\nlonger than the position\n");
     let path = folder.write("in", "a\nb\n");
     let saved = first_run(&path, 2);
     append(&path, "c\n");
     folder.rename("in", "in.1");
     folder.write("in", "a\nz\n");
-    folder.write("in.2", "other\nlonger than the position\n");
     fs::create_dir(folder.path("in.3")).unwrap();
     let segments = plan(&path, Some(&saved)).unwrap();
     let [rotated, new] = &segments[..] else { panic!("{segments:?}") };
