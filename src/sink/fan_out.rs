@@ -205,6 +205,7 @@ impl FanOut {
         self.handle_line(Line::Oversize(line.into()), now);
     }
 
+    #[inline]
     fn handle_line(&mut self, line: Line, now: Instant) {
         let Some(ledger) = &mut self.ledger else { return self.members[0].pipeline.handle_line(line, now) };
         assert_eq!(line.position(), self.read_to, "a record begins where the one before it ended");

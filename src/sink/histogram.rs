@@ -33,7 +33,8 @@ pub struct Histogram {
     /// Times that exceed so many of the bounds.
     beyond: [u64; BOUNDS.len() + 1],
     count: u64,
-    sum: Duration,
+    /// Microseconds.
+    sum: u64,
     max: u64,
 }
 
@@ -41,17 +42,16 @@ impl Histogram {
     /// A histogram of nothing.
     pub fn new() -> Self {
         let beyond = [0; BOUNDS.len() + 1];
-        Self { buckets: alloc::vec![0; BUCKETS].into(), beyond, count: 0, sum: Duration::ZERO, max: 0 }
+        Self { buckets: alloc::vec![0; BUCKETS].into(), beyond, count: 0, sum: 0, max: 0 }
     }
 
     /// Counts one time.
     pub fn record(&mut self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros = time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into());
         self.buckets[bucket(micros)] += 1;
-        // Most times exceed few of them.
-        self.beyond[BOUNDS.iter().take_while(|&&bound| bound < micros).count()] += 1;
+        self.beyond[BOUNDS.partition_point(|&bound| bound < micros)] += 1;
         self.count += 1;
-        self.sum = self.sum.saturating_add(time);
+        self.sum = self.sum.saturating_add(micros);
         self.max = self.max.max(micros);
     }
 
@@ -60,9 +60,9 @@ impl Histogram {
         self.count
     }
 
-    /// All times together.
+    /// All times together, each in whole microseconds.
     pub const fn sum(&self) -> Duration {
-        self.sum
+        Duration::from_micros(self.sum)
     }
 
     /// For 13 bounds from 1 ms to 30 s, how many times did not exceed them: exact, whole microseconds. The bounds are those

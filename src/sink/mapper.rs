@@ -201,6 +201,7 @@ impl Mapper {
         self.prepare_line(&record.line, Some(record.position))
     }
 
+    #[inline]
     fn prepare_line(&mut self, line: &Bytes, position: Option<u64>) -> Result<(), EventError> {
         let Self { rules, scanner, after, made } = self;
         (made.subject_known, made.id_known) = (false, false);
@@ -239,6 +240,7 @@ impl Mapper {
         self.mapped_line(&record.line)
     }
 
+    #[inline]
     fn mapped_line<'a>(&'a self, line: &'a Bytes) -> Mapped<'a> {
         let made = &self.made;
         let headers = match made.lines {
@@ -353,13 +355,13 @@ impl Rules {
             Some(object) => own.read(object, scratch)?,
             None => own.clear(),
         }
-        if own_key.is_none() && own.has(KEY) {
-            key.clear();
-        }
         let is_bare = routing.is_some_and(|routing| routing.raw_payload);
         let content_type = self.content_type.filter(|_| !is_bare);
-        if own.is_empty() && key.is_empty() && content_type == self.content_type {
+        if own.is_empty() && key.is_empty() && content_type.is_some() == self.content_type.is_some() {
             return Ok(Lines::Fixed);
+        }
+        if own_key.is_none() && own.has(KEY) {
+            key.clear();
         }
         headers.clear();
         let names_its_form = || own.iter().any(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE));

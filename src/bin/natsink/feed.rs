@@ -139,14 +139,17 @@ impl Feed<'_> {
             return Ok(Held::Lines);
         }
         self.lanes.iter_mut().for_each(|lane| lane.is_full = false);
+        // What waits goes out first. Then each line goes out as it is read, and nothing is left behind it.
+        let mut may_wait = true;
         for _ in 0..BURST {
-            if self.send() {
+            may_wait = may_wait && self.send();
+            if may_wait {
                 continue;
             }
             if self.lanes.iter().all(|lane| lane.is_full) {
                 return Ok(Held::Window);
             }
-            if self.stop().is_some() || !self.fan_out.has_room() {
+            if !self.fan_out.has_room() {
                 return Ok(Held::Lines);
             }
             match source.line() {
@@ -154,6 +157,7 @@ impl Feed<'_> {
                 Some(Line::Oversize(line)) => self.fan_out.handle_oversize(line),
                 None => return Ok(Held::Lines),
             }
+            self.send();
         }
         Ok(Held::No)
     }
