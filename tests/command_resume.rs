@@ -259,6 +259,25 @@ fn a_stop_waits_no_longer_than_the_send_timeout_and_a_second_signal_not_at_all()
 }
 
 #[test]
+fn a_sink_that_takes_everything_at_once_holds_up_neither_checkpoint_nor_signal() {
+    let place = Place::new();
+    let text: String = (0..1_000_000).map(|number| format!("{number}\n")).collect();
+    place.write("in", &text);
+    place.write(
+        "natsink.yaml",
+        "source: { type: file, path: in, format: lines }\ncheckpoint: { path: c }\nsinks: [{ type: stdout }]\n",
+    );
+    let mut run = place.start(&["-c", "natsink.yaml"]).gives_lines();
+    run.until("the checkpoint moves", |_| place.path("c").exists() && place.position("c") > 0);
+    let last = place.position("c");
+    run.until("the checkpoint moves again", |_| place.position("c") > last);
+    let ended = run.stop("TERM");
+    assert!(ended.code == 0 && ended.count("read") < 1_000_000, "{:?}", ended.receipt);
+    let position = usize::try_from(place.position("c")).expect("a position in memory");
+    assert!(ended.stdout == text[..position], "{:?}", ended.receipt);
+}
+
+#[test]
 fn a_run_that_finds_no_server_can_be_stopped() {
     let place = Place::new();
     let nobody = format!("nats://127.0.0.1:{}", server::free_port());

@@ -118,7 +118,7 @@ impl Feed<'_> {
                 return end.unwrap_or(Ok(())).map(|()| Flow::Ended);
             }
             match held {
-                Held::No => tokio::task::yield_now().await,
+                Held::No => self.give_way().await?,
                 held => {
                     let is_full = held == Held::Window || !self.fan_out.has_room();
                     let began = is_full.then(std::time::Instant::now);
@@ -189,6 +189,18 @@ impl Feed<'_> {
             has_sent = true;
         }
         has_sent
+    }
+
+    /// Lets the driver have its turn. Sinks may take everything at once, so that there is never anything to wait for:
+    /// signals and commits have theirs here.
+    async fn give_way(&mut self) -> Result<(), Failure> {
+        let Self { signals, committing, .. } = self;
+        tokio::select! {
+            biased;
+            signal = signals.next() => self.handle_signal(signal),
+            saved = joined(committing) => self.handle_saved(saved),
+            () = tokio::task::yield_now() => Ok(()),
+        }
     }
 
     /// Waits for whatever comes first.
