@@ -113,15 +113,33 @@ fn set_line(checkpoint: &Path, position: u64, words: impl Iterator<Item = OsStri
             }
             continue;
         }
-        // What stands before an @ in a URL is a secret.
-        let shown = word.rsplit_once('@').filter(|(_, host)| !host.is_empty() && word.contains("://"));
-        let word = shown.map_or(word.clone(), |(_, host)| format!("nats://...@{host}"));
+        if name == "--url" {
+            let value = if word == name { words.next() } else { word.split_once('=').map(|(_, value)| value.into()) };
+            line += &format!(" --url {}", quoted(&without_secrets(&value.unwrap_or_default())));
+            continue;
+        }
+        let word = if word.contains("://") { without_credentials(&word) } else { word };
         line += &format!(" {}", quoted(&word));
     }
     if matches!(input, InputPlan::Stdin { .. }) {
         line += " < INPUT";
     }
     line
+}
+
+/// URLs without their credentials. A comma may be one of a password where not every part has an @.
+fn without_secrets(urls: &str) -> String {
+    if !urls.split(',').all(|url| url.contains('@')) {
+        return without_credentials(urls);
+    }
+    urls.split(',').map(without_credentials).collect::<Vec<_>>().join(",")
+}
+
+/// A URL without what stands before its last @.
+fn without_credentials(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else { return url.into() };
+    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+    format!("{scheme}...@{host}")
 }
 
 /// As a shell takes it for one word.
@@ -153,9 +171,17 @@ mod tests {
             &["--token=canary"],
             &["--url", "nats://user:canary@host:4222"],
             &["--url=tls://canary@host"],
+            &["--url", "user:canary@host:4222"],
+            &["--url=canary@host"],
+            &["--url", "nats://user:canary@host,nats://user:canary@other"],
+            &["--url", "nats://user:canary@"],
+            &["--url", "user:1,canary@host"],
         ] {
             assert!(!line(words).contains("canary"), "{}", line(words));
         }
+        let start = "natsink checkpoint set 'my c' --position 7 --url";
+        assert_eq!(line(&["--url=tls://u:p@a:1,t@b"]), format!("{start} tls://...@a:1,...@b < INPUT"));
+        assert_eq!(line(&["--url", "a,b:1"]), format!("{start} a,b:1 < INPUT"));
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 
