@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use natsink::io::{Line, Look, SavedInput, Segment, Source, SourceError, SourceOptions, Trail, open};
 use natsink::sink::PrefixHash;
@@ -73,6 +74,26 @@ async fn a_file_that_is_cut_while_it_is_read_is_a_failure() {
         assert!(lines.iter().all(|(_, _, line)| line == b"one line"));
         std::fs::write(&path, "one line\n".repeat(2 << 20)).unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_input_that_does_not_block_is_waited_for() {
+    let (mut writer, reader) = UnixStream::pair().unwrap();
+    reader.set_nonblocking(true).unwrap();
+    let mut options = options();
+    (options.position, options.skip) = (4, Some(prefix(b"one\n")));
+    let mut source = Source::start(reader, options).unwrap();
+    // Nothing is there when it is first read, nor between the lines.
+    for (text, position) in [("one\ntw", None), ("o\nth", Some(4)), ("ree\n", Some(8))] {
+        let waited = tokio::time::timeout(Duration::from_millis(20), source.fill()).await;
+        assert!(waited.is_err(), "{waited:?}");
+        writer.write_all(text.as_bytes()).unwrap();
+        let Some(position) = position else { continue };
+        assert!(source.fill().await.unwrap());
+        assert!(matches!(source.line(), Some(Line::Record(record)) if record.position == position));
+    }
+    drop(writer);
+    assert!(!source.fill().await.unwrap());
 }
 
 #[test]

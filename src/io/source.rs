@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use tokio::sync::mpsc;
 
@@ -18,6 +18,8 @@ use crate::sink::{Fingerprint, PrefixHash};
 
 /// Blocks read ahead.
 const BLOCKS_MAX: usize = 4;
+/// Between two looks at an input that another process made non-blocking, as who shares a terminal or a socket can.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a source begins, and what it takes for a line.
 #[derive(Clone, Copy, Debug)]
@@ -220,8 +222,34 @@ impl Source {
     }
 }
 
+/// Pieces of the input on their way.
+type Pieces = mpsc::Sender<Result<Piece, SourceError>>;
+
+/// Waits for what is not there yet, as long as somebody wants it.
+struct Patient<'a, R> {
+    reader: R,
+    pieces: &'a Pieces,
+}
+
+impl<R: Read> Read for Patient<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.reader.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.pieces.is_closed() {
+                        return Err(error);
+                    }
+                    thread::sleep(PAUSE);
+                }
+                read => return read,
+            }
+        }
+    }
+}
+
 /// The reading thread. It ends with the input, with a failure, or when nobody takes what it reads.
-fn read(mut reader: impl Read, options: &SourceOptions, cut: Cut, pieces: &mpsc::Sender<Result<Piece, SourceError>>) {
+fn read(reader: impl Read, options: &SourceOptions, cut: Cut, pieces: &Pieces) {
+    let mut reader = Patient { reader, pieces };
     if let Some(fingerprint) = options.skip
         && let Err(error) = skip(&mut reader, options.position, fingerprint)
     {
