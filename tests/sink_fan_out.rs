@@ -121,6 +121,21 @@ fn under_the_policy_all_the_slowest_sink_holds_the_input_and_has_no_gap() {
 }
 
 #[test]
+fn while_a_commit_is_under_way_no_other_is_waited_for() {
+    let sinks = vec![sink(100, true, Start::default()), sink(100, true, Start::default())];
+    let mut fan_out = FanOut::new(CommitPolicy::All, Start::default(), sinks);
+    fan_out.handle_record(records("{}\n").remove(0));
+    store_all(&mut fan_out, 0);
+    let commit = fan_out.take_commit().unwrap();
+    // This one has moved since, and would be due soon.
+    store_all(&mut fan_out, 1);
+    assert_eq!(fan_out.poll_timeout(), None);
+    assert_eq!(fan_out.poll_commit(at(1_000_000)), None);
+    fan_out.handle_committed(&commit);
+    assert!(fan_out.poll_timeout().is_some() && fan_out.poll_commit(at(1_000_000)).is_some());
+}
+
+#[test]
 fn required_with_no_required_sink_waits_for_all() {
     let sinks = vec![sink(9, false, Start::default()), sink(9, false, Start::default())];
     let mut fan_out = FanOut::new(CommitPolicy::Required, Start::default(), sinks);

@@ -72,6 +72,9 @@ impl FanOut {
 
     /// When [`poll_commit`](Self::poll_commit) wants to be asked again, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.committing {
+            return None;
+        }
         self.members.iter().filter_map(|member| member.pipeline.poll_timeout()).min()
     }
 
