@@ -228,6 +228,12 @@ fn a_named_pipe_is_not_opened() {
     assert!(checked.passes().of("warning").iter().any(|told| told.contains("can be read once only")), "{checked:?}");
     check_orders(&place, &["--input", "pipe", "--checkpoint", "c"]).fails(64, "usage", "can be read once only");
     check_orders(&place, &["--input", "pipe", "--follow"]).fails(64, "usage", "only a file can be followed");
+    // Nor is one taken for a place where lines are kept; a run does not take it either.
+    check_orders(&place, &["--dead-letter", "pipe"]).fails(74, "dead_letter", "it is no file");
+    place.run(&["--dead-letter", "pipe"]).fails(74, "dead_letter", &["it is no file"]);
+    place.write("natsink.yaml", "sinks: [{ type: file, config: { path: pipe } }]");
+    check(&place, &["-c", "natsink.yaml"]).fails(74, "output", "it is no file");
+    place.run(&["-c", "natsink.yaml"]).fails(74, "output", &["is no file"]);
 }
 
 #[test]

@@ -132,6 +132,11 @@ fn after_a_crash_no_letter_is_written_twice() {
     let other = letters(&[b"{\"a\":1}", b"]"]).remove(1);
     assert_eq!(other.position, all[1].position);
     assert!(file.write(&other, None, UNIX_EPOCH).unwrap());
+    // And it may have the same bytes there: what cannot be read has no id that would tell the two apart.
+    let mut file = DeadLetterFile::open(&path, Some(0)).unwrap();
+    assert!(!file.write(&all[1], None, UNIX_EPOCH).unwrap());
+    file.handle_next_input();
+    assert!(file.write(&all[1], None, UNIX_EPOCH).unwrap());
     // A fresh run knows of no crash: each of its letters counts.
     let mut file = DeadLetterFile::open(&path, None).unwrap();
     assert!(file.write(&all[1], None, UNIX_EPOCH).unwrap());
@@ -142,6 +147,9 @@ fn a_file_that_cannot_be_opened_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let error = DeadLetterFile::open(folder.path(), None).unwrap_err();
     assert!(error.to_string().starts_with("cannot open the dead-letter file"), "{error}");
+    // A letter that is written there is nowhere, or waits for a reader.
+    let error = DeadLetterFile::open(Path::new("/dev/null"), None).unwrap_err();
+    assert!(error.to_string().contains("it is no file"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The dead-letter file: one JSON line for each event that will never be stored, with its bytes as they were.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
@@ -65,6 +65,11 @@ impl DeadLetterFile {
         Ok(true)
     }
 
+    /// From now on another input is read: what a crashed run wrote of the one before says nothing of its events.
+    pub fn handle_next_input(&mut self) {
+        self.known.clear();
+    }
+
     /// Appends a gap. It is on disk after [`sync`](Self::sync).
     ///
     /// # Errors
@@ -122,6 +127,10 @@ impl DeadLetterFile {
 }
 
 fn create(path: &Path) -> io::Result<File> {
+    // A pipe or a device keeps nothing, and cannot be synced.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(io::Error::other("it is no file, and letters must be kept"));
+    }
     let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     if file.metadata()?.len() == 0 {
         sync_folder(path)?;

@@ -34,6 +34,14 @@ impl Store {
         self.checkpoint.is_some() || self.dead_letter.is_some()
     }
 
+    /// Goes on with another place.
+    pub(crate) fn begin_place(&mut self, place: Place) {
+        self.place = place;
+        if let Some(file) = &mut self.dead_letter {
+            file.handle_next_input();
+        }
+    }
+
     /// Appends a dead letter of this sink, which is named where there are several.
     pub(crate) fn write(&mut self, letter: &DeadLetter, sink: Option<&str>) -> Result<(), Failure> {
         if let Some(file) = &mut self.dead_letter {

@@ -41,7 +41,7 @@ pub(super) fn check(plan: &Plan, report: &mut Report) -> Found {
 
 fn outputs(plan: &Plan, report: &mut Report) {
     if let Some(path) = &plan.dead_letter {
-        match writable(path) {
+        match appendable(path) {
             Ok(()) => report.ok("dead letters", format!("{} can be written", path.display())),
             Err(error) => {
                 let error = DeadLetterError { action: "open", path: path.clone(), error };
@@ -50,12 +50,12 @@ fn outputs(plan: &Plan, report: &mut Report) {
         }
     }
     let lines = plan.sinks.iter().filter_map(|sink| match &sink.to {
-        Target::File { path } => Some((super::about(&sink.id, "file"), path)),
+        Target::File { path } => Some((super::about(&sink.id, "file"), path, appendable(path))),
         _ => None,
     });
-    let receipt = plan.receipt.iter().map(|path| ("receipt".to_owned(), path));
-    for (about, path) in lines.chain(receipt) {
-        match writable(path) {
+    let receipt = plan.receipt.iter().map(|path| ("receipt".to_owned(), path, writable(path)));
+    for (about, path, tried) in lines.chain(receipt) {
+        match tried {
             Ok(()) => report.ok(about, format!("{} can be written", path.display())),
             Err(error) => {
                 let message = format!("cannot write {}: {error}", path.display());
@@ -150,6 +150,14 @@ pub(super) fn http(addr: SocketAddr, report: &mut Report) {
             );
         }
         Err(error) => report.error("http", &http::cannot_listen(addr, &error)),
+    }
+}
+
+/// Whether lines can be kept there: as [`writable`], and no pipe or device.
+fn appendable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => Err(io::Error::other("it is no file")),
+        _ => writable(path),
     }
 }
 
