@@ -111,6 +111,17 @@ fn a_first_line_that_grows_is_another_event_and_so_another_input() {
 }
 
 #[test]
+fn a_file_that_was_empty_lost_nothing_when_it_grew() {
+    let folder = Folder::new();
+    let path = folder.write("in", "");
+    let saved = first_run(&path, 0);
+    append(&path, "a\n");
+    let mut trail = Trail::new(&path, None, Some(&saved), false);
+    assert!(matches!(trail.look().unwrap(), Look::Segment(segment) if segment.position == 0));
+    assert_eq!(trail.poll_notice(), None);
+}
+
+#[test]
 fn a_truncated_file_is_a_new_generation() {
     let folder = Folder::new();
     let path = folder.write("in", "a\nb\nc\n");

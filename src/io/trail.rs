@@ -320,7 +320,10 @@ impl Trail {
                 let lost = segment.sight().len.saturating_sub(there);
                 self.notices.push_back(Notice::Cut { path: segment.path.clone(), lost });
             }
-            Last::Saved(_) if rest.is_none() => self.notices.push_back(Notice::Replaced(self.path.clone())),
+            // Of a file that was empty nothing is missed.
+            Last::Saved(known) if rest.is_none() && known.tail.0 > 0 => {
+                self.notices.push_back(Notice::Replaced(self.path.clone()));
+            }
             _ => {}
         }
         // What is compressed keeps the time when it was written last. A file that was found was read.
