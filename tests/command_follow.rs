@@ -6,7 +6,7 @@ mod support;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
-use support::command::{Place, Run, events};
+use support::command::{Place, Run, events, until};
 
 const ARGS: [&str; 5] = ["--input", "log", "--follow", "--checkpoint", "c"];
 
@@ -37,6 +37,16 @@ fn copy_and_cut(place: &Place) {
     }
     fs::copy(place.path("log"), place.path("log.1")).expect("there is a log");
     File::options().write(true).open(place.path("log")).and_then(|file| file.set_len(0)).expect("it can be cut");
+}
+
+/// Lets the clock of the file system move on: it must tell a file from the one that comes after it.
+fn tick(place: &Place) {
+    let touched = || {
+        place.write("tick", ".");
+        fs::metadata(place.path("tick")).and_then(|found| found.modified()).expect("the file is ours")
+    };
+    let before = touched();
+    until("the clock moves on", || touched() != before);
 }
 
 #[test]
@@ -105,8 +115,7 @@ fn a_kill_and_rotations_behind_its_back_lose_and_repeat_nothing() {
         run.kill9();
         for _ in 0..turn % 4 {
             place.append("log", lines(at, at + 10));
-            // The clock of the file system must tell the two files apart.
-            std::thread::sleep(Duration::from_millis(20));
+            tick(&place);
             if turn < 3 {
                 rotate(&place)
             } else {
@@ -143,11 +152,17 @@ fn a_run_that_waits_costs_nearly_nothing_and_is_still_quick() {
     let used = ticks(&run) - before;
     assert!(used <= 9, "{used} ticks in three seconds");
     let mut raw = place.raw();
-    let began = Instant::now();
-    place.append("log", lines(1, 2));
-    run.until("the second is stored", |_| raw.stream_messages("ORDERS") == 2);
-    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
-    run.stop("TERM").ends(0, [2, 2, 0, 0, 0, 0]);
+    let mut waits = Vec::new();
+    for number in 1..6 {
+        let began = Instant::now();
+        place.append("log", lines(number, number + 1));
+        run.until("the next one is stored", |_| raw.stream_messages("ORDERS") == number as u64 + 1);
+        waits.push(began.elapsed());
+    }
+    // A machine that is busy with something else may take its time now and then.
+    waits.sort_unstable();
+    assert!(waits[2] < Duration::from_millis(400), "{waits:?}");
+    run.stop("TERM").ends(0, [6, 6, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -287,12 +287,16 @@ fn a_port_in_use_is_a_mistake_in_the_configuration() {
 #[test]
 fn it_listens_at_the_address_it_was_given_and_nowhere_else() {
     let place = Place::new();
-    let mut run = place.start(&["--http", "127.0.0.2:0"]);
-    let at = addr(&mut run);
-    assert_eq!(get(at, "/healthz").status, 200);
-    let elsewhere = SocketAddr::from(([127, 0, 0, 1], at.port()));
-    assert!(TcpStream::connect(elsewhere).is_err(), "{elsewhere} answers");
-    run.end().ends(0, [0; 6]);
+    let answers_elsewhere = || {
+        let mut run = place.start(&["--http", "127.0.0.2:0"]);
+        let at = addr(&mut run);
+        assert_eq!(get(at, "/healthz").status, 200);
+        let answers = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], at.port()))).is_ok();
+        run.end().ends(0, [0; 6]);
+        answers
+    };
+    // Somebody else may have that port there once, and not three times.
+    assert!((0..3).any(|_| !answers_elsewhere()), "it answers elsewhere");
 }
 
 #[test]
