@@ -143,7 +143,7 @@ proptest! {
 
 #[test]
 fn members_without_a_field_are_kept() {
-    let line = r#"{"op":"u","source":{"table":"t","thread":7,"x":{"b":1}},"zone":"eu","list":[1.50]}"#;
+    let line = r#"{"op":"u","source":{"table":"t","thread":7,"x":{"b":1}},"transaction":{"id":"1","total_order":2,"rows":[1]},"zone":"eu","list":[1.50]}"#;
     let event = Event::parse(line).unwrap();
     assert_eq!(event.to_json(), line);
     let nulls = r#"{"op":"u","source":{},"before":null,"ts_ms":null,"tags":null,"routing":null,"tx_end":null}"#;

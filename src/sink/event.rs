@@ -133,6 +133,8 @@ pub struct Transaction {
     pub total_order: Option<u64>,
     /// The event's number among those of its table in the transaction.
     pub data_collection_order: Option<u64>,
+    /// Members that were read and have no field here, in their order.
+    pub(super) other: Vec<(String, Json)>,
 }
 
 /// How one event wants to be sent.
@@ -176,7 +178,7 @@ impl Event {
     /// Says which transaction it is a part of, and its number among the events of that.
     pub fn set_order(&mut self, transaction: impl Into<String>, total_order: u64) {
         let id = Some(transaction.into());
-        self.transaction = Some(Transaction { id, total_order: Some(total_order), data_collection_order: None });
+        self.transaction = Some(Transaction { id, total_order: Some(total_order), ..Transaction::default() });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Native events as JSON: writing them, and reading them back.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -108,6 +109,7 @@ fn write(event: &Event, json: &mut String) {
         inner.text("id", &transaction.id);
         inner.number("total_order", transaction.total_order);
         inner.number("data_collection_order", transaction.data_collection_order);
+        inner.others(&transaction.other);
         inner.close();
     }
     object.text("event_id", &event.event_id);
@@ -173,15 +175,11 @@ fn write_routing(routing: &EventRouting, json: &mut String) {
 
 /// Members that were told of. One that stands twice is refused: readers differ in which one they take.
 #[derive(Default)]
-struct Seen(Vec<String>);
+struct Seen(BTreeSet<String>);
 
 impl Seen {
     fn once(&mut self, name: &str) -> Result<(), EventError> {
-        if self.0.iter().any(|other| other == name) {
-            return Err(EventError::Repeated { member: name.into() });
-        }
-        self.0.push(name.into());
-        Ok(())
+        if self.0.insert(name.into()) { Ok(()) } else { Err(EventError::Repeated { member: name.into() }) }
     }
 }
 
@@ -263,7 +261,7 @@ fn read_transaction(raw: &str) -> Result<Transaction, EventError> {
             "data_collection_order" => {
                 transaction.data_collection_order = number(raw, "transaction.data_collection_order")?;
             }
-            _ => {}
+            _ => transaction.other.push((name.into(), Json::checked(raw))),
         }
         Ok(())
     })?;

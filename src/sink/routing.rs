@@ -7,9 +7,15 @@ use core::ops::Range;
 use super::error::EventError;
 use super::render::plain;
 use super::scan::{Fields, Paths, Slot, Value, each_member};
+use crate::proto::HEADERS_LEN_MAX;
 
 /// The header that carries the key.
 pub(super) const KEY: &str = "df-key";
+
+/// What a header has besides its name and its value, bytes: `: ` and the end of its line.
+const SEPARATORS_LEN: usize = 4;
+/// So many headers are held against each other one by one.
+const FEW: usize = 16;
 
 /// Where `routing` and its members are.
 #[derive(Debug)]
@@ -110,17 +116,33 @@ impl OwnHeaders {
             if is_control(name) {
                 return Err(EventError::ControlHeader { name: name.into() });
             }
-            if pairs(text, ends).any(|(other, _)| other == name) {
-                return Err(EventError::Repeated { member: alloc::format!("routing.headers.{name}") });
-            }
             let not_a_string = EventError::Routing { member: "routing.headers", expected: "an object of strings" };
             let Ok(Some(value)) = plain(Value::of(raw), name, scratch) else { return Err(not_a_string) };
             text.push_str(name);
             let name_end = text.len();
             text.push_str(value);
             ends.push((name_end, text.len()));
+            // A line is longer than headers may be.
+            if text.len() + ends.len() * SEPARATORS_LEN > HEADERS_LEN_MAX {
+                return Err(EventError::Routing { member: "routing.headers", expected: "64 KiB at most" });
+            }
             Ok(())
-        })
+        })?;
+        match self.repeated() {
+            Some(name) => Err(EventError::Repeated { member: alloc::format!("routing.headers.{name}") }),
+            None => Ok(()),
+        }
+    }
+
+    /// A name that stands twice.
+    fn repeated(&self) -> Option<&str> {
+        if self.ends.len() <= FEW {
+            let mut names = self.iter().enumerate();
+            return names.find_map(|(at, (name, _))| self.iter().take(at).any(|it| it.0 == name).then_some(name));
+        }
+        let mut names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
     }
 
     /// Names and values, in the order of the event.
@@ -227,6 +249,21 @@ mod tests {
         for raw in [r#"{"a":null}"#, r#"{"a":{}}"#, r#"{"a":["x"]}"#, r#"{"a":"\ud800"}"#] {
             assert!(matches!(read(raw), Err(EventError::Routing { .. })), "{raw}");
         }
+    }
+
+    #[test]
+    fn many_headers_cost_no_more_than_there_may_be() {
+        let object = |count: usize, more: &str| {
+            let members: Vec<_> = (0..count).map(|i| format!(r#""{i:x}":"" "#)).collect();
+            format!("{{{}{more}}}", members.join(","))
+        };
+        let mut headers = OwnHeaders::default();
+        let mut read = |raw: String| headers.read(&raw, &mut String::new());
+        assert_eq!(read(object(8000, "")), Ok(()));
+        let repeated = EventError::Repeated { member: "routing.headers.7f".into() };
+        assert_eq!(read(object(8000, r#","7f":"x""#)), Err(repeated));
+        let too_long = EventError::Routing { member: "routing.headers", expected: "64 KiB at most" };
+        assert_eq!(read(object(800_000, "")), Err(too_long));
     }
 
     fn blanks() -> impl Strategy<Value = String> {
