@@ -98,7 +98,8 @@ async fn a_stream_that_can_have_no_more_consumers_stops_the_publisher() {
     let client = client(&server.url()).await;
     let publisher = client.publisher(PublisherOptions::stream("ORDERS")).expect("an open connection");
     publish(&publisher, 0..5).await;
-    raw.api("CONSUMER.CREATE.ORDERS.other", &json!({"stream_name": "ORDERS", "config": {"name": "other"}}));
+    let durable = json!({"name": "other", "durable_name": "other"});
+    raw.api("CONSUMER.CREATE.ORDERS.other", &json!({"stream_name": "ORDERS", "config": durable}));
     let publisher = client.publisher(recalling(0)).expect("an open connection");
     assert_eq!(publish(&publisher, 0..1).await, [Outcome::Unknown]);
     let failure = publisher.failure();

@@ -120,6 +120,43 @@ fn deleted_and_purged_messages_do_not_hold_anybody_up() {
 }
 
 #[test]
+fn what_is_deleted_while_it_is_compared_holds_nobody_up() {
+    for deleted in 1..=10 {
+        let (mut world, publisher) = late(10, recalling(0));
+        let pace = Pace { latency: Duration::from_millis(20), ..Pace::default() };
+        (world.up, world.down) = (pace, pace);
+        world.session.reconnect(world.now());
+        // The ids are read before there is anything to compare.
+        world.run(SECOND);
+        assert_eq!(world.server.counts().recalled, 10);
+        world.stream().delete(deleted);
+        world.enqueue_numbered(publisher, 10);
+        assert!(world.settle(SECOND), "without sequence {deleted}: {world:?}");
+        checks::always(&world);
+        assert_eq!((duplicates(&world), world.server.arrivals()), (9, 0));
+        let missing = &world.sent[deleted as usize - 1].outcomes;
+        assert_eq!(missing[..], [Outcome::Duplicate { seq: deleted, verified: false }]);
+    }
+}
+
+#[test]
+fn a_consumer_of_its_own_that_lives_on_is_waited_for_where_there_may_be_one_only() {
+    let (mut world, publisher) = late(900, recalling(0));
+    let pace = Pace { latency: Duration::from_millis(20), ..Pace::default() };
+    (world.up, world.down) = (pace, pace);
+    world.server.consumers_max = 1;
+    world.session.reconnect(world.now());
+    world.enqueue_numbered(publisher, 905);
+    while world.server.consumers() == 0 {
+        world.run(Duration::from_millis(1));
+    }
+    world.fault(Duration::ZERO, Fault::Cut);
+    assert!(world.settle(30 * SECOND), "{world:?}");
+    checks::at_the_end(&world);
+    checks::all_stored(&world, 905);
+}
+
+#[test]
 fn a_replica_that_is_behind_is_waited_for() {
     let (mut world, _) = resumed(600, PublisherOptions::stream(scenes::STREAM));
     world.stream().replicas = 3;

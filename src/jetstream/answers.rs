@@ -114,7 +114,8 @@ impl Publisher {
                 self.notice(Notice::Verified);
                 self.reject_unfit(now);
                 self.begin_recall(now);
-                if self.is_missing_known {
+                if core::mem::take(&mut self.is_missing) {
+                    self.missing_until = self.ledger.back();
                     self.ask_again();
                 }
             }
@@ -135,12 +136,11 @@ impl Publisher {
             return;
         }
         let stored = StoredMessage::parse(payload);
-        if stored.is_none() && entry.pass.is_none() && !self.is_missing_known {
+        if stored.is_none() && entry.pass.is_none() && ordinal >= self.missing_until {
             // Its id was read back, and now it is not there: purged, or this is not the stream any more.
-            self.is_missing_known = true;
+            self.is_missing = true;
             return self.check.doubt(now);
         }
-        self.is_missing_known &= stored.is_none();
         let outcome = match stored {
             None => Outcome::Duplicate { seq, verified: false },
             Some(stored)

@@ -47,8 +47,10 @@ pub struct Publisher {
     pub(super) recall: Recall,
     /// How long after a message was written the stream's memory of its id is relied on.
     pub(super) trust: Duration,
-    /// Whether the stream was looked at since a message that it was known to hold was missing.
-    pub(super) is_missing_known: bool,
+    /// Whether a message that the stream was known to hold is missing, and the stream is to be looked at before that counts.
+    pub(super) is_missing: bool,
+    /// Messages before this one that are missing are missing in the stream as it was looked at since.
+    pub(super) missing_until: u64,
     /// Messages in a row that were not among the ids read back.
     pub(super) misses: usize,
     pub(super) last_stream: String,
@@ -103,14 +105,7 @@ impl Publisher {
         }
         fixed_headers.extend_from_slice(b"Nats-Msg-Id: ");
         let name_root = format!("natsink-{}", own_id_root.replace('.', "-"));
-        let recall_after = options.recall_after.filter(|_| options.stream.is_some());
-        let recall = Recall::new(
-            (options.stream.as_deref().unwrap_or_default(), &options.api_prefix),
-            name_root,
-            (recall_after, &options.recall_prefix),
-            options.backoff,
-            options.batch_timeout,
-        );
+        let recall = Recall::new(&options, name_root);
         Self {
             reply_root,
             fixed_headers,
@@ -122,7 +117,8 @@ impl Publisher {
             read_back: ReadBack::default(),
             recall,
             trust: Duration::MAX,
-            is_missing_known: false,
+            is_missing: false,
+            missing_until: 0,
             misses: 0,
             last_stream: String::new(),
             acks: Acks::default(),
@@ -549,6 +545,11 @@ impl Publisher {
     /// The stream as it was when last looked at; `None` before the first look, and for publishers to any stream.
     pub fn stream(&self) -> Option<&StreamInfo> {
         self.check.info()
+    }
+
+    /// The last sequence of the stream when it was first looked at: whatever this publisher stores is stored behind it.
+    pub fn began_after(&self) -> Option<u64> {
+        self.check.began_after()
     }
 
     /// Whether messages may be written now: there is a link, the stream on it was looked at, and the ids in it read back

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::PublisherOptions;
 use super::delivered::Delivered;
 use super::id_set::{Digest, IdSet};
 use super::read_back::ReadBack;
@@ -21,11 +22,16 @@ const EXPIRES: Duration = Duration::from_secs(1);
 const INACTIVE: Duration = Duration::from_secs(10);
 /// How long an answer is waited for; each time in a row twice as long.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
-/// Ids that are held at once: with more after them, reading goes on when some of these were submitted.
-pub(crate) const IDS_MAX: usize = 1 << 17;
+/// Ids that are held at once, or so many windows of them: with more after them, reading goes on when some of these were
+/// submitted.
+const IDS_MAX: usize = 1 << 17;
+const WINDOWS_MAX: usize = 16;
 /// Batches in a row that brought nothing although the leader has more: then another consumer, perhaps of another replica,
 /// is made.
 const LAGGING_MAX: u32 = 5;
+
+/// Attempts in a row after which no consumer of our own can be left: their pauses are longer than one lives on.
+const HAUNTED_MAX: u32 = 8;
 
 /// Reads the ids after a sequence, up to the end of the stream as its leader told it.
 ///
@@ -41,6 +47,8 @@ pub(crate) struct Recall {
     /// Which ids are kept: these; `None` is all of our own.
     wanted: Option<Vec<Digest>>,
     ids: IdSet,
+    /// How many are held at once.
+    ids_max: usize,
     /// Everything up to here was read.
     seen: u64,
     /// What the leader said is the end.
@@ -101,21 +109,17 @@ pub(crate) enum Progress {
 }
 
 impl Recall {
-    /// `after`: the sequence of an earlier run to read from, all ids that begin with `prefix`.
-    pub(crate) fn new(
-        (stream, api_prefix): (&str, &str),
-        name_root: String,
-        (after, prefix): (Option<u64>, &str),
-        backoff: Backoff,
-        patience_max: Duration,
-    ) -> Self {
+    /// What these options want to be read back, by consumers whose names begin with `name_root`.
+    pub(crate) fn new(options: &PublisherOptions, name_root: String) -> Self {
+        let after = options.recall_after.filter(|_| options.stream.is_some());
         Self {
-            stream: stream.into(),
-            api_prefix: api_prefix.into(),
+            stream: options.stream.as_deref().unwrap_or_default().into(),
+            api_prefix: options.api_prefix.as_str().into(),
             name_root,
-            prefix: prefix.into(),
+            prefix: options.recall_prefix.as_str().into(),
             wanted: None,
             ids: IdSet::default(),
+            ids_max: IDS_MAX.max(options.in_flight_max.saturating_mul(WINDOWS_MAX)),
             seen: after.unwrap_or(0),
             until: 0,
             standing: if after.is_some() { Standing::Wanted } else { Standing::Clear },
@@ -125,8 +129,8 @@ impl Recall {
             owed: 0,
             lagging: 0,
             fruitless: 0,
-            backoff,
-            patience_max,
+            backoff: options.backoff,
+            patience_max: options.batch_timeout,
         }
     }
 
@@ -272,7 +276,7 @@ impl Recall {
                 self.ids.insert(digest, delivered.seq);
             }
         }
-        if self.seen >= self.until || (self.wanted.is_none() && self.ids.len() >= IDS_MAX) {
+        if self.seen >= self.until || (self.wanted.is_none() && !self.has_room()) {
             return Some(Progress::Read);
         }
         if let Standing::Asked { step, .. } = self.standing {
@@ -383,6 +387,21 @@ impl Recall {
     /// Ids held.
     pub(crate) fn ids_held(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Whether a consumer of our own that was lost may still be there: then there is no room for another in some streams.
+    pub(crate) fn is_haunted(&self) -> bool {
+        self.fruitless < HAUNTED_MAX
+    }
+
+    /// Whether more may be held.
+    pub(crate) fn has_room(&self) -> bool {
+        self.ids.len() < self.ids_max
+    }
+
+    /// Whether half as many may be held again.
+    pub(crate) fn is_half_free(&self) -> bool {
+        self.ids.len() <= self.ids_max / 2
     }
 
     pub(crate) fn has_ids(&self) -> bool {

@@ -10,7 +10,7 @@ use super::delivered::Delivered;
 use super::id_set::Digest;
 use super::in_flight::State;
 use super::publisher::Publisher;
-use super::recall::{IDS_MAX, Progress};
+use super::recall::Progress;
 use super::verdict::Verdict;
 use super::{Notice, Outcome, PublisherError, StoredMessage, StreamWarning};
 use crate::connection::{Delivery, Outbox};
@@ -54,15 +54,14 @@ impl Publisher {
     /// Writes what is to be asked, and goes on where ids have been used up.
     pub(super) fn go_on_recalling(&mut self, outbox: &mut Outbox, now: Instant) {
         if self.recall.is_full() {
-            let held = self.recall.ids_held();
             // What comes next and is not among the ids read may be among those not read.
             let front = self.ledger.entry(self.ledger.front());
             let waits = front.is_some_and(|entry| entry.state == State::Open);
-            if held <= IDS_MAX / 2 || (waits && held < IDS_MAX) {
+            if self.recall.is_half_free() || (waits && self.recall.has_room()) {
                 self.recall.resume();
             } else if waits {
                 let after = self.options.recall_after.unwrap_or(0);
-                return self.fail(PublisherError::RecallTooLong { after, read: held });
+                return self.fail(PublisherError::RecallTooLong { after, read: self.recall.ids_held() });
             }
         }
         self.recall.pump(&self.reply_root, outbox, now);
@@ -134,6 +133,7 @@ impl Publisher {
         const IN_USE: u16 = 10013;
         const EXISTS: u16 = 10148;
         const NO_CONSUMER: u16 = 10014;
+        const CONSUMERS_MAX: u16 = 10026;
         const NO_STREAM: u16 = 10059;
         match err_code {
             NO_STREAM => {
@@ -141,6 +141,7 @@ impl Publisher {
                 self.check.doubt(now);
             }
             IN_USE | EXISTS | NO_CONSUMER => self.recall.start_anew(now),
+            CONSUMERS_MAX if self.recall.is_haunted() => self.recall.start_anew(now),
             _ if matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly) || code == 503 => {
                 self.recall.start_anew(now);
             }
@@ -154,7 +155,7 @@ impl Publisher {
             return self.end_recall(now);
         }
         self.match_unsettled(now);
-        if self.recall.ids_held() >= IDS_MAX {
+        if !self.recall.has_room() {
             self.recall.hold();
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct StreamCheck {
     subjects: Vec<Pattern>,
     created: Option<String>,
     info: Option<StreamInfo>,
+    /// The last sequence when it was first looked at.
+    began_after: Option<u64>,
     last_captured: String,
     standing: Standing,
     /// The number of the last question; answers to earlier ones are stale. One asked again keeps its number.
@@ -66,6 +68,7 @@ impl StreamCheck {
             subjects: options.subjects.clone(),
             created: options.created.clone(),
             info: None,
+            began_after: None,
             last_captured: String::new(),
             standing: Standing::Down,
             asked: 0,
@@ -80,6 +83,11 @@ impl StreamCheck {
 
     pub(crate) fn info(&self) -> Option<&StreamInfo> {
         self.info.as_ref()
+    }
+
+    /// The last sequence of the stream when it was first looked at.
+    pub(crate) fn began_after(&self) -> Option<u64> {
+        self.began_after
     }
 
     /// What headers and payload together may be, bytes, when the server takes `max_payload`.
@@ -235,6 +243,7 @@ impl StreamCheck {
             });
         }
         self.created = Some(info.created.clone());
+        self.began_after.get_or_insert(info.last_seq);
         self.last_captured.clear();
         self.info = Some(info);
         (self.fruitless, self.lagging) = (0, 0);

@@ -48,6 +48,10 @@ impl Server {
         if self.consumers.iter().any(|known| known.name == name) {
             return br#"{"error":{"code":400,"err_code":10148,"description":"consumer already exists"}}"#.to_vec();
         }
+        if self.consumers.iter().filter(|known| known.stream == stream).count() >= self.consumers_max {
+            return br#"{"error":{"code":400,"err_code":10026,"description":"maximum consumers limit reached"}}"#
+                .to_vec();
+        }
         match Consumer::read(stream, name, payload, now) {
             Ok(consumer) => {
                 self.counts.consumers_made += 1;

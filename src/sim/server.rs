@@ -31,6 +31,8 @@ pub struct Server {
     pub api_silent: bool,
     /// How far the replica is behind that leads consumers.
     pub consumer_lag: Duration,
+    /// How many consumers a stream may have.
+    pub consumers_max: usize,
     /// Whether PINGs are answered.
     pub pongs: bool,
     pub(super) consumers: Vec<Consumer>,
@@ -97,6 +99,7 @@ impl Server {
             api_delay: Duration::ZERO,
             api_silent: false,
             consumer_lag: Duration::ZERO,
+            consumers_max: usize::MAX,
             pongs: true,
             consumers: Vec::new(),
             script: Script::default(),
