@@ -71,6 +71,22 @@ fn a_pipe_goes_on_at_the_policys_position_and_what_a_sink_lacked_is_a_gap() {
 }
 
 #[test]
+fn a_sink_that_is_required_from_now_on_has_no_gap_where_a_pipe_cannot_bring_what_it_lacks() {
+    let (place, other) = place("{ type: stdin, input_id: x }");
+    let text = events(100);
+    let args = ["-c", "natsink.yaml"];
+    killed_with_one_behind(&place, &other, &text, &args);
+    let (config, kept) = (place.read("natsink.yaml"), place.read("c"));
+    place.write("natsink.yaml", config.replace("required: false", "required: true"));
+    let words = ["sink b", &text.len().to_string(), "required"];
+    place.pipe(&args, events(120)).fails(75, "sink_behind", &words);
+    assert_eq!(place.read("c"), kept);
+    // As before it is a gap, and told.
+    place.write("natsink.yaml", config);
+    place.pipe(&args, events(120)).ends(0, [20, 20, 0, 0, 0, 0]).says(&["sink b did not get 90 events"]);
+}
+
+#[test]
 fn a_file_is_read_again_for_the_sink_that_is_behind() {
     let (place, other) = place("{ type: file, path: in }");
     let text = events(100);

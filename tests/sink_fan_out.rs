@@ -218,6 +218,33 @@ fn a_pipe_that_cannot_be_read_again_leaves_a_gap_to_the_sink_that_was_behind() {
     assert_eq!((fan_out.counts().read, fan_out.counts().stored), (5, 5));
 }
 
+#[test]
+fn a_sink_that_is_waited_for_from_now_on_is_waited_for_at_the_end_too() {
+    let text = "{}\n".repeat(4);
+    let begin = |position: u64| Start { position, lines: position / 3, ..Start::default() };
+    // The second one was not required before, and is behind the policy.
+    let sinks = vec![sink(100, true, begin(12)), sink(100, true, begin(3))];
+    let mut fan_out = FanOut::new(CommitPolicy::Required, begin(12), sinks);
+    assert_eq!(fan_out.begin(), (3, 1));
+    records(&text)[1..].iter().for_each(|record| fan_out.handle_record(record.clone()));
+    assert!(!fan_out.is_settled(), "what the policy waits for is pending");
+    store_all(&mut fan_out, 1);
+    assert!(fan_out.is_settled() && fan_out.is_done());
+}
+
+#[test]
+fn what_all_sinks_have_already_is_committed() {
+    let begin = |position: u64| Start { position, lines: position / 3, ..Start::default() };
+    // The sink that the policy waited for is gone.
+    let mut fan_out = FanOut::new(CommitPolicy::Required, begin(3), vec![sink(100, true, begin(9))]);
+    assert_eq!(fan_out.begin(), (3, 1));
+    records(&"{}\n".repeat(3))[1..].iter().for_each(|record| fan_out.handle_record(record.clone()));
+    let commit = fan_out.take_commit().expect("the policy has moved");
+    assert_eq!((commit.position, commit.sinks[0].position, commit.records), (9, 9, 2));
+    fan_out.handle_committed(&commit);
+    assert_eq!((fan_out.committed_position(), fan_out.take_commit()), (9, None));
+}
+
 /// What the naive twin knows of a record at a sink.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fate {
@@ -276,7 +303,7 @@ impl World {
             let mut prefix = PrefixHash::default();
             prefix.update(&text.as_bytes()[..position as usize]);
             let fingerprint: Option<Fingerprint> = Some(prefix.finish());
-            Start { position, lines: index as u64, read_from: 0, fingerprint }
+            Start { position, lines: index as u64, fingerprint, ..Start::default() }
         };
         let policy_start = start_of(behind[needed - 1]);
         let sinks = begins.iter().zip(&required);

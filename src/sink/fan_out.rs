@@ -379,10 +379,12 @@ impl FanOut {
         self.members[sink].missing
     }
 
-    /// Whether the policy has passed all that was read.
+    /// Whether the policy has passed all that was read, and nobody whom it waits for is still behind it: a sink that was not
+    /// waited for before can be.
     pub fn is_settled(&self) -> bool {
+        let is_behind = |member: &Member| member.awaited && !member.pipeline.is_settled();
         match &self.ledger {
-            Some(ledger) => ledger.is_empty(),
+            Some(ledger) => ledger.is_empty() && !self.members.iter().any(is_behind),
             None => self.members[0].pipeline.is_settled(),
         }
     }

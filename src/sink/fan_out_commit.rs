@@ -33,7 +33,9 @@ impl FanOut {
 
     /// The commit of all that watermarks have passed, due or not: for the end of a run.
     pub fn take_commit(&mut self) -> Option<FanOutCommit> {
-        if self.committing || !self.members.iter().any(|member| member.pipeline.has_moved()) {
+        let has_moved = self.ledger.as_ref().is_some_and(|ledger| ledger.has_moved())
+            || self.members.iter().any(|member| member.pipeline.has_moved());
+        if self.committing || !has_moved {
             return None;
         }
         self.committing = true;

@@ -168,6 +168,11 @@ impl Ledger {
         self.committed.position
     }
 
+    /// Whether the watermark has moved since the last commit.
+    pub(super) const fn has_moved(&self) -> bool {
+        self.watermark.position != self.committed.position
+    }
+
     /// Records that were passed since the last commit.
     pub(super) const fn uncommitted(&self) -> u64 {
         self.watermark.records - self.committed.records

@@ -160,6 +160,10 @@ fn fan_out(
     if position < start.position && place.begin_at(position, lines)? {
         return Ok((fan_out, Start { position, lines, ..start }));
     }
+    let is_behind = |sink: &usize| fan_out.is_awaited(*sink) && fan_out.sink(*sink).position() < start.position;
+    if let Some(sink) = (0..fan_out.len()).find(is_behind) {
+        return Err(verdict::of_sink_behind(&lanes[sink].plan.id, fan_out.sink(sink).position(), start.position));
+    }
     fan_out.begin_at_policy();
     Ok((fan_out, start))
 }

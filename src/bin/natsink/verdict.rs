@@ -32,6 +32,17 @@ pub(crate) fn of_publisher(error: &PublisherError, sink: StreamSink<'_>) -> Fail
     }
 }
 
+/// A sink that the policy waits for lacks what the input cannot bring again.
+pub(crate) fn of_sink_behind(id: &str, position: u64, begin: u64) -> Failure {
+    let message = format!(
+        "sink {id} is required, and has got the events before byte {position} only; a pipe cannot bring those from there to \
+         byte {begin} again, which the other sinks have"
+    );
+    let help =
+        "leave it not required for one run, which makes a gap of them, or send everything again with --from-start";
+    Failure::new(Code::Fenced, "sink_behind", message).with_help(help)
+}
+
 /// A connection that is over.
 pub(crate) fn of_close(reason: &CloseReason) -> Failure {
     let (code, kind) = match reason {
