@@ -83,7 +83,7 @@ fn a_file_that_cannot_be_used_is_named() {
         place.read("good")
     };
     let damaged = good.replacen("\"position\"", "\"positiom\"", 1);
-    let newer = good.replacen("\"natsink_checkpoint\":2", "\"natsink_checkpoint\":3", 1);
+    let newer = good.replacen("\"natsink_checkpoint\":3", "\"natsink_checkpoint\":4", 1);
     assert!(damaged != good && newer != good);
     for (name, text, words) in [
         ("damaged", damaged.as_str(), "no whole checkpoint"),

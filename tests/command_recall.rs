@@ -62,6 +62,32 @@ fn a_killed_sink_that_comes_back_after_the_window_stores_nothing_twice() {
 }
 
 #[test]
+fn runs_one_after_the_other_do_not_read_back_more_and_more() {
+    let place = forgetful(ServerOptions::default());
+    let mut raw = place.raw();
+    let args = ["--input", "in", "--checkpoint", "c", "--quiet"];
+    let read_from = || {
+        let checkpoint: serde_json::Value = serde_json::from_str(&place.read("c")).expect("JSON");
+        checkpoint["state"]["sinks"][0]["read_from"].as_u64()
+    };
+    for events_now in [10, 20, 30] {
+        place.write("in", events(events_now));
+        assert_eq!(place.run(&args).code, 0);
+        assert_eq!(read_from(), Some(raw.stream_messages("ORDERS")), "all that was sent is settled");
+        raw.publish("orders.other", &[], b"{}");
+    }
+    // A killed one leaves a doubt, which ends with what there is to read.
+    place.write("in", events(20_000));
+    let mut run = place.start(&args);
+    run.until("the checkpoint moves", |_| place.position("c") > events(30).len() as u64);
+    run.kill9();
+    forget(&mut raw);
+    assert_eq!(place.run(&args).code, 0);
+    assert_eq!(read_from(), raw.stream_info("ORDERS")["state"]["last_seq"].as_u64());
+    holds(&place, &events(20_000));
+}
+
+#[test]
 fn what_was_stored_and_not_acknowledged_is_found_after_the_window() {
     let place = forgetful(ServerOptions::default());
     let proxy = Proxy::start(&place.server.address());

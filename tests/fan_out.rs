@@ -105,7 +105,7 @@ fn two_streams_standard_output_and_a_file_each_get_everything() {
     // Again from the checkpoint: there is nothing more for anybody.
     place.start(PIPED).gives_lines().end().ends(0, [0; 6]);
     let checkpoint: Value = serde_json::from_str(&place.read("c")).expect("JSON");
-    assert_eq!(checkpoint["natsink_checkpoint"], 2);
+    assert_eq!(checkpoint["natsink_checkpoint"], 3);
     assert!(checkpoint["state"]["sinks"].as_array().expect("a list").iter().all(|sink| sink["position"] == text.len()));
 }
 

@@ -14,6 +14,7 @@ fn checkpoint(position: u64) -> Checkpoint {
         position,
         lines: 2,
         read_from: 3,
+        later: None,
         stream: "ORDERS".into(),
         created: "2026-01-01T00:00:00Z".into(),
     };
@@ -84,7 +85,7 @@ fn what_is_there_is_never_taken_for_nothing_and_never_overwritten() {
     file.save(&checkpoint(2)).unwrap();
     drop(file);
     let whole = fs::read_to_string(&path).unwrap();
-    let newer = whole.replace("\"natsink_checkpoint\":2", "\"natsink_checkpoint\":9");
+    let newer = whole.replace("\"natsink_checkpoint\":3", "\"natsink_checkpoint\":9");
     let flipped = whole.replace("\"position\":2", "\"position\":3");
     for text in ["", "\n", "{}", &whole[..whole.len() / 2], &newer, &flipped] {
         fs::write(&path, text).unwrap();

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::sink::{Fingerprint, Input};
 
 /// The version that is written, and the newest that is read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The oldest version that is read. It knew one sink, which was where the input was.
 const VERSION_MIN: u32 = 1;
 /// A longer file is no checkpoint, bytes.
@@ -110,6 +110,9 @@ pub struct SinkPosition {
     /// The sequence of the stream after which it can hold events from there on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub read_from: u64,
+    /// What is known of events further on, where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<SavedLater>,
     /// The stream; empty for a sink that is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stream: String,
@@ -117,6 +120,16 @@ pub struct SinkPosition {
     /// Empty while the stream was never seen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created: String,
+}
+
+/// What a checkpoint says of events that have at least `records` others between its position and themselves.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedLater {
+    /// How many.
+    pub records: u64,
+    /// The sequence of the stream after which it can hold those.
+    pub seq: u64,
 }
 
 /// Why a checkpoint cannot be used. It is then left as it is.
@@ -322,11 +335,21 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Checkpoint
 
 fn render(checkpoint: &Checkpoint) -> String {
     let state = serde_json::value::to_raw_value(checkpoint).expect("text, numbers and lists of them are JSON");
-    let crc32 = format!("{:08x}", crc32fast::hash(state.get().as_bytes()));
+    let crc32 = checksum(VERSION, state.get());
     let envelope = Envelope { natsink_checkpoint: VERSION, crc32, state: &state };
     let mut text = serde_json::to_string(&envelope).expect("text, numbers and JSON are JSON");
     text.push('\n');
     text
+}
+
+/// The checksum of a state, and of its version where that is one that has it.
+fn checksum(version: u32, state: &str) -> String {
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(state.as_bytes());
+    if version > 2 {
+        hash.update(&version.to_le_bytes());
+    }
+    format!("{:08x}", hash.finalize())
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, CheckpointError> {
@@ -343,7 +366,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, CheckpointError> {
     }
     let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     let state = envelope.state.get();
-    if envelope.crc32 != format!("{:08x}", crc32fast::hash(state.as_bytes())) {
+    if envelope.crc32 != checksum(any.natsink_checkpoint, state) {
         return Err(damaged("its checksum is another one".into()));
     }
     let mut checkpoint: Checkpoint = serde_json::from_str(state).map_err(|error| damaged(error.to_string()))?;
@@ -419,6 +442,7 @@ mod tests {
             position: 7,
             lines: 3,
             read_from: 9,
+            later: Some(SavedLater { records: 5, seq: 11 }),
             stream: "ORDERS".into(),
             created: "2026-01-01T00:00:00Z".into(),
         };
@@ -463,9 +487,9 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_not_read() {
-        let newer = br#"{"natsink_checkpoint":3,"checksum":"another kind","positions":[]}"#;
+        let newer = br#"{"natsink_checkpoint":4,"checksum":"another kind","positions":[]}"#;
         let error = parse(newer, Path::new("c")).unwrap_err();
-        assert!(matches!(error, CheckpointError::Newer { version: 3, .. }), "{error}");
+        assert!(matches!(error, CheckpointError::Newer { version: 4, .. }), "{error}");
         assert!(matches!(parse(b"{}", Path::new("c")), Err(CheckpointError::Damaged { .. })));
     }
 }

@@ -19,7 +19,7 @@ mod source;
 mod text;
 mod trail;
 
-pub use checkpoint::{Checkpoint, CheckpointError, CheckpointFile, InputKind, SavedInput, SinkPosition};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointFile, InputKind, SavedInput, SavedLater, SinkPosition};
 pub use dead_letter::DeadLetterFile;
 pub use dead_letter_error::DeadLetterError;
 pub use file_input::{Origin, Segment};

@@ -166,8 +166,7 @@ impl FanOut {
     /// When something of the last input is pending, at any sink, or a commit is under way.
     pub fn start_input(&mut self, input: &Input, start: Start) {
         for member in &mut self.members {
-            let own = Start { read_from: member.pipeline.start.read_from, ..start };
-            member.pipeline.start_input(input, if self.ledger.is_some() { own.without_fingerprint() } else { own });
+            member.pipeline.start_input(input, if self.ledger.is_some() { start.without_fingerprint() } else { start });
             (member.start, member.cursor) = (start.position, None);
         }
         if let Some(ledger) = &mut self.ledger {
@@ -251,9 +250,19 @@ impl FanOut {
         self.members[sink].pipeline.handle_lost();
     }
 
-    /// This sink's stream was found late, see [`Pipeline::handle_found`].
+    /// This sink's stream was looked at for the first time, see [`Pipeline::handle_began`].
+    pub fn handle_began(&mut self, sink: usize, last_seq: u64) {
+        self.members[sink].pipeline.handle_began(last_seq);
+    }
+
+    /// The same of a sink that no earlier run knew, see [`Pipeline::handle_found`].
     pub fn handle_found(&mut self, sink: usize, last_seq: u64) {
         self.members[sink].pipeline.handle_found(last_seq);
+    }
+
+    /// All that there is of the input was read, see [`Pipeline::handle_all_read`].
+    pub fn handle_all_read(&mut self) {
+        self.members.iter_mut().for_each(|member| member.pipeline.handle_all_read());
     }
 
     /// The subject of this sink's message with this tag, while it waits for its answer.

@@ -27,6 +27,7 @@ mod pipeline;
 mod policy;
 mod record;
 mod render;
+mod replay;
 mod rfc3339;
 mod ring;
 mod routing;
@@ -58,4 +59,4 @@ pub use template::{PATH_SEGMENTS_MAX, Template, TemplateError, TemplateKind};
 
 #[cfg(feature = "cli")]
 pub(crate) use rfc3339::push_rfc3339;
-pub use watermark::Start;
+pub use watermark::{Later, Start};

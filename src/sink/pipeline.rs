@@ -13,6 +13,7 @@ use super::input::Input;
 use super::mapper::Mapper;
 use super::passed::Passed;
 use super::record::{Oversize, Record};
+use super::replay::Replay;
 use super::ring::{Entry, Line, Ring, State};
 use super::verdict::Verdict;
 use super::watermark::{Start, Watermark};
@@ -35,7 +36,7 @@ pub struct PipelineOptions {
     pub records_max: usize,
     /// Bytes of input between the watermark and the last record at most, before no further record is taken.
     pub bytes_max: u64,
-    /// How many records after the last known duplicate an earlier run can have sent: its window and this one's, or more.
+    /// How many records after one that it had not settled an earlier run can have sent: its window and this one's, or more.
     pub replay_max: u64,
 }
 
@@ -72,7 +73,7 @@ pub struct PipelineOptions {
 pub struct Pipeline {
     pub(super) mapper: Mapper,
     pub(super) options: PipelineOptions,
-    pub(super) start: Start,
+    pub(super) replay: Replay,
     pub(super) ring: Ring,
     /// The tag of the next record to send.
     pub(super) next_to_send: u64,
@@ -91,8 +92,6 @@ pub struct Pipeline {
     pub(super) committing: bool,
     /// The highest sequence before the watermark, in the order of the input.
     pub(super) seq_max: u64,
-    /// Records below this tag may have been sent by an earlier run.
-    pub(super) replay_end: u64,
     /// Bytes of input that the ring stands for and does not hold.
     pub(super) gap_bytes: u64,
     /// Events of gaps that no record tells of yet.
@@ -110,7 +109,7 @@ impl Default for PipelineOptions {
             dead_letters: false,
             records_max: 16 * 1024,
             bytes_max: 8 * 1024 * 1024,
-            replay_max: 128 * 1024,
+            replay_max: 32 * 1024,
         }
     }
 }
@@ -122,7 +121,7 @@ impl Pipeline {
         Self {
             mapper,
             options,
-            start,
+            replay: Replay::new(&start, options.replay_max),
             ring: Ring::new(),
             next_to_send: 0,
             prepared: None,
@@ -136,14 +135,14 @@ impl Pipeline {
             ahead_since: None,
             committing: false,
             seq_max: 0,
-            replay_end: options.replay_max,
             gap_bytes: 0,
             missing: 0,
             passed: None,
         }
     }
 
-    /// Goes on with another input. Counts and latencies go on too. Its start counts as committed.
+    /// Goes on with another input. Counts and latencies go on too, and so does what is known of the stream: only where the
+    /// input begins is taken from `start`, which counts as committed.
     ///
     /// # Panics
     /// When something of the last input is pending, or a commit is under way.
@@ -152,8 +151,6 @@ impl Pipeline {
         self.mapper.set_input(input);
         self.prepared = None;
         self.read_to = start.position;
-        self.start = start;
-        self.replay_end = self.ring.next_tag() + self.options.replay_max;
         self.watermark = Watermark::at(&start, self.watermark.records);
         self.committed = self.watermark;
         self.ahead_since = None;
@@ -274,7 +271,7 @@ impl Pipeline {
         if duplicate {
             self.counts.duplicate += 1;
             self.counts.unverified += u64::from(unverified);
-            self.replay_end = self.replay_end.max(tag + self.options.replay_max);
+            self.replay.found(tag, seq, self.ring.first_tag());
         } else {
             self.counts.stored += 1;
         }
@@ -303,12 +300,25 @@ impl Pipeline {
         self.next_to_send = self.ring.first_tag();
     }
 
-    /// Nothing of this pipeline's events can be in the stream at or before this sequence: it was its last one before anything
-    /// was sent.
+    /// The stream ended at this sequence before anything was sent: what is stored behind it is this run's.
+    pub fn handle_began(&mut self, last_seq: u64) {
+        self.replay.began(last_seq);
+    }
+
+    /// As [`handle_began`](Self::handle_began), for the first run of all: nothing of this pipeline's events can be in the
+    /// stream at or before this sequence.
     pub fn handle_found(&mut self, last_seq: u64) {
-        self.start.read_from = self.start.read_from.max(last_seq);
+        self.replay.is_first_run(last_seq);
         for entry in self.ring.iter_mut() {
             entry.read_from = entry.read_from.map(|read_from| read_from.max(last_seq));
+        }
+    }
+
+    /// All that there is of the input was read, and what comes will be new: where all of it is settled, no earlier run can have
+    /// sent what comes.
+    pub fn handle_all_read(&mut self) {
+        if self.is_settled() {
+            self.replay.all_read(self.ring.next_tag(), self.counts.last_seq);
         }
     }
 
@@ -379,10 +389,9 @@ impl Pipeline {
         &self.latency
     }
 
-    /// The sequence after which the stream can hold the event with this tag, if it is sent now. What an earlier run may
-    /// have sent can be anywhere after that run's own mark; anything else is stored after all that is acked by now.
+    /// The sequence after which the stream can hold the event with this tag, if it is sent now.
     pub(super) fn read_from(&self, tag: u64) -> u64 {
-        if tag < self.replay_end { self.start.read_from } else { self.counts.last_seq.max(self.start.read_from) }
+        self.replay.read_from(tag, self.counts.last_seq)
     }
 
     fn doom(&mut self, tag: u64, reason: Reason) {
@@ -444,5 +453,6 @@ impl Pipeline {
                 passed.push_back(Passed::of(&entry));
             }
         }
+        self.replay.pass(self.ring.first_tag());
     }
 }

@@ -11,8 +11,20 @@ pub struct Start {
     pub lines: u64,
     /// The sequence after which the stream can hold events from here on. Without a checkpoint it is the stream's last one.
     pub read_from: u64,
+    /// What is known of events further on, where that is more.
+    pub later: Option<Later>,
     /// The fingerprint of the bytes before the position, where one is kept.
     pub fingerprint: Option<Fingerprint>,
+}
+
+/// What is known of events further on in an input, as long as no event shortly before those turns out to be in the stream
+/// already. Without it, runs that each end early would have the next one read back more and more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Later {
+    /// It is true of events that have at least so many records between the position and themselves.
+    pub records: u64,
+    /// The sequence after which the stream can hold those.
+    pub seq: u64,
 }
 
 /// The end of the last record before which nothing is pending.

@@ -39,6 +39,7 @@ pub(super) fn set(args: &SetArgs) -> Result<String, Failure> {
             position: args.position,
             lines: checkpoint.input.lines,
             read_from: 0,
+            later: None,
             stream: String::new(),
             created: String::new(),
         };
@@ -84,7 +85,7 @@ pub(super) fn accept(args: &AcceptArgs) -> Result<String, Failure> {
             last = info.last_seq,
             position = known.position,
         );
-        known.read_from = before;
+        (known.read_from, known.later) = (before, None);
         (known.stream, known.created) = (info.name, info.created);
     }
     file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))?;

@@ -23,7 +23,11 @@ impl Feed<'_> {
         self.watch();
         self.tell_missing();
         let position = self.fan_out.position();
-        self.input_len = self.places.lag(position).map(|lag| position + lag);
+        let lag = self.places.lag(position);
+        self.input_len = lag.map(|lag| position + lag);
+        if lag == Some(0) {
+            self.fan_out.handle_all_read();
+        }
         self.show();
         if self.progress.due().is_some() {
             self.account(receipt);
@@ -53,12 +57,11 @@ impl Feed<'_> {
     /// Takes note of streams that are seen for the first time while the run goes on.
     pub(super) fn name_streams(&mut self) {
         for (sink, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(stream) = lane.found_stream()
-                && !lane.is_known
-                && lane.reconnects() == 0
-            {
-                // Nothing of this sink can be before what the stream held when it was first looked at.
-                self.fan_out.handle_found(sink, stream.last_seq);
+            match lane.find_stream() {
+                // No earlier run knew it.
+                Some(last_seq) if !lane.is_known => self.fan_out.handle_found(sink, last_seq),
+                Some(last_seq) => self.fan_out.handle_began(sink, last_seq),
+                None => {}
             }
         }
         let kept = self.store.as_mut().and_then(|store| store.checkpoint.as_mut());

@@ -7,7 +7,7 @@ use std::{future::Future, pin::pin};
 use natsink::Client;
 use natsink::config::{Delivery, Plan, SinkPlan, Target};
 use natsink::io::{LineOutput, SinkPosition};
-use natsink::jetstream::{Outcome, PublisherError, StreamInfo};
+use natsink::jetstream::{Outcome, PublisherError};
 use natsink::session::{LinkNotice, LinkState};
 
 use super::connections::Connections;
@@ -47,6 +47,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) moved: (u64, Instant),
     /// Whether the checkpoint told of it.
     pub(crate) is_known: bool,
+    /// Whether its stream was seen.
+    has_found: bool,
     /// When its stream was made; empty until it was seen.
     pub(crate) created: String,
     /// Whether it was told that a duplicate could not be verified.
@@ -100,6 +102,7 @@ impl<'a> Lane<'a> {
             exhausted: None,
             moved: (0, Instant::now()),
             is_known: known.is_some(),
+            has_found: false,
             created: known.map(|known| known.created.clone()).unwrap_or_default(),
             warned: false,
             told_missing: false,
@@ -136,19 +139,16 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Its stream, once it was seen for the first time.
-    pub(crate) fn found_stream(&mut self) -> Option<StreamInfo> {
+    /// Takes note of its stream, once it was seen for the first time: where that ended before anything was sent.
+    pub(crate) fn find_stream(&mut self) -> Option<u64> {
         let Outlet::Stream(publisher) = &self.outlet else { return None };
-        if self.is_ready && !self.created.is_empty() {
-            return None;
-        }
-        let stream = publisher.stream()?;
-        self.is_ready = true;
+        let stream = publisher.stream().filter(|_| !self.has_found)?;
+        (self.has_found, self.is_ready) = (true, true);
         self.created.clone_from(&stream.created);
         for warning in &stream.warnings {
             log::warn(format_args!("stream {}: {warning}", stream.name));
         }
-        Some(stream)
+        publisher.began_after()
     }
 
     /// Takes note of what its link and its outlet have to tell.

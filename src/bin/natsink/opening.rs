@@ -5,7 +5,9 @@ use natsink::connection::{Auth, Backoff, Challenge, ConnectionOptions};
 use natsink::io::{Checkpoint, CheckpointFile, DeadLetterFile, SinkPosition};
 use natsink::jetstream::PublisherOptions;
 use natsink::proto::Pattern;
-use natsink::sink::{Input, Mapper, MapperOptions, PipelineOptions, Start, Template, TemplateKind, pipeline_id_prefix};
+use natsink::sink::{
+    Input, Later, Mapper, MapperOptions, PipelineOptions, Start, Template, TemplateKind, pipeline_id_prefix,
+};
 
 use super::exit::{Code, Failure};
 use super::log;
@@ -133,6 +135,7 @@ fn position_of(sink: &SinkPlan, saved: Option<&Checkpoint>) -> SinkPosition {
         position: 0,
         lines: 0,
         read_from: 0,
+        later: None,
         stream: stream_of(sink).unwrap_or_default().into(),
         created: String::new(),
     })
@@ -148,20 +151,15 @@ pub(crate) fn known_sink<'a>(id: &str, saved: Option<&'a Checkpoint>) -> Option<
     saved?.sinks.iter().find(|known| known.id == id)
 }
 
-/// Where a sink begins, of an input that begins at `start`. `last_seq` is that of its stream, as far as it was seen.
-pub(crate) fn sink_start(
-    sink: &SinkPlan,
-    saved: Option<&Checkpoint>,
-    input: &Input,
-    start: Start,
-    last_seq: u64,
-) -> Start {
-    let known = known_sink(&sink.id, saved);
-    let read_from = known.map_or(last_seq, |known| known.read_from);
-    match known.filter(|_| saved.is_some_and(|saved| saved.input.input() == *input)) {
-        Some(known) => Start { position: known.position, lines: known.lines, read_from, fingerprint: None },
-        // The checkpoint does not know it, or knows another input.
-        None => Start { read_from, fingerprint: None, ..start },
+/// Where a sink begins, of an input that begins at `start`.
+pub(crate) fn sink_start(sink: &SinkPlan, saved: Option<&Checkpoint>, input: &Input, start: Start) -> Start {
+    let Some(known) = known_sink(&sink.id, saved) else { return Start { fingerprint: None, ..start } };
+    let later = known.later.map(|later| Later { records: later.records, seq: later.seq });
+    let begin = Start { read_from: known.read_from, later, fingerprint: None, ..start };
+    match saved {
+        Some(saved) if saved.input.input() == *input => Start { position: known.position, lines: known.lines, ..begin },
+        // The checkpoint knows another input.
+        _ => begin,
     }
 }
 

@@ -86,6 +86,11 @@ impl Places {
         }
     }
 
+    /// Whether nothing more is there to be read, when the end of what is read now was `position`.
+    pub(crate) fn is_end(&self, position: u64) -> bool {
+        self.trail.is_none() || self.lag(position) == Some(0)
+    }
+
     /// Tells what is new about the files, and how many bytes are there that are not read, where that can be known.
     pub(crate) fn lag(&self, position: u64) -> Option<u64> {
         // A look that is under way may take its time.

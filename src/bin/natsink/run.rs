@@ -105,7 +105,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
         }
     }
 
-    let (fan_out, start) = fan_out(plan, saved.as_ref(), &mut place, run, start, &mut lanes)?;
+    let (fan_out, start) = fan_out(plan, saved.as_ref(), &mut place, run, start, &lanes)?;
     // What is sent before the first commit keeps its ids after a crash.
     let is_new = saved.is_none() || !place.is_known();
     let mut feed = Feed {
@@ -142,15 +142,14 @@ fn fan_out(
     place: &mut Place,
     run: u64,
     start: Start,
-    lanes: &mut [Lane<'_>],
+    lanes: &[Lane<'_>],
 ) -> Result<(FanOut, Start), Failure> {
     let input = place.input(run);
-    let sinks = lanes.iter_mut().map(|lane| {
-        let last_seq = lane.found_stream().map_or(0, |stream| stream.last_seq);
+    let sinks = lanes.iter().map(|lane| {
         Ok(FanOutSink {
             mapper: opening::mapper(plan, lane.plan, input.clone())?,
             options: opening::pipeline_options(plan),
-            start: opening::sink_start(lane.plan, saved, &input, start, last_seq),
+            start: opening::sink_start(lane.plan, saved, &input, start),
             required: lane.plan.required,
         })
     });

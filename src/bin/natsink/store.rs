@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use natsink::io::{self, Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, SinkPosition};
+use natsink::io::{self, Checkpoint, CheckpointFile, DeadLetterFile, SavedInput, SavedLater, SinkPosition};
 use natsink::sink::{DeadLetter, FanOutCommit, Gap};
 
 use super::exit::{Code, Failure};
@@ -72,6 +72,7 @@ impl Store {
         let Some(input) = input else { return Ok(()) };
         for (sink, commit) in kept.sinks.iter_mut().zip(&commit.sinks) {
             (sink.position, sink.lines, sink.read_from) = (commit.position, commit.lines, commit.read_from);
+            sink.later = commit.later.map(|later| SavedLater { records: later.records, seq: later.seq });
         }
         let checkpoint = Checkpoint { pipeline: kept.pipeline.clone(), input, sinks: kept.sinks.clone() };
         kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))?;

@@ -113,6 +113,11 @@ impl Publisher {
         self.0.stream()
     }
 
+    /// The last sequence of the stream when it was first looked at: whatever this publisher stores is stored behind it.
+    pub fn began_after(&self) -> Option<u64> {
+        self.0.began_after()
+    }
+
     /// The counts.
     pub fn statistics(&self) -> PublisherStatistics {
         self.0.statistics()

@@ -169,6 +169,11 @@ impl Publisher {
         self.with(|session, id| session.publisher(id).and_then(|publisher| publisher.stream().cloned()))
     }
 
+    /// The last sequence of the stream when it was first looked at: whatever this publisher stores is stored behind it.
+    pub fn began_after(&self) -> Option<u64> {
+        self.with(|session, id| session.publisher(id).and_then(|publisher| publisher.began_after()))
+    }
+
     /// The counts.
     pub fn statistics(&self) -> PublisherStatistics {
         self.with(|session, id| session.publisher(id).map(|publisher| publisher.statistics()).unwrap_or_default())
