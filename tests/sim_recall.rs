@@ -157,6 +157,19 @@ fn a_consumer_of_its_own_that_lives_on_is_waited_for_where_there_may_be_one_only
 }
 
 #[test]
+fn a_server_that_gives_small_batches_is_asked_for_no_larger_ones() {
+    for batch_max in [1, 2, 3, 100, 399] {
+        let (mut world, publisher) = late(900, recalling(0));
+        world.server.batch_max = batch_max;
+        world.enqueue_numbered(publisher, 905);
+        assert!(world.settle(5 * SECOND), "{batch_max}: {world:?}");
+        checks::at_the_end(&world);
+        checks::all_stored(&world, 905);
+        assert_eq!(world.server.counts().consumers_made, 1);
+    }
+}
+
+#[test]
 fn a_replica_that_is_behind_is_waited_for() {
     let (mut world, _) = resumed(600, PublisherOptions::stream(scenes::STREAM));
     world.stream().replicas = 3;

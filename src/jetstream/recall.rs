@@ -62,6 +62,8 @@ pub(crate) struct Recall {
     brought: u64,
     /// Messages asked for and not brought.
     owed: u64,
+    /// How many are asked for at a time.
+    batch: u64,
     lagging: u32,
     /// Attempts in a row that led nowhere.
     fruitless: u32,
@@ -127,6 +129,7 @@ impl Recall {
             spent: None,
             brought: 0,
             owed: 0,
+            batch: BATCH,
             lagging: 0,
             fruitless: 0,
             backoff: options.backoff,
@@ -227,8 +230,8 @@ impl Recall {
                 (self.subject(step), self.config(), 'C', patience)
             }
             Step::Pull => {
-                self.owed += BATCH;
-                let question = format!("{{\"batch\":{BATCH},\"expires\":{}}}", EXPIRES.as_nanos());
+                self.owed += self.batch;
+                let question = format!("{{\"batch\":{},\"expires\":{}}}", self.batch, EXPIRES.as_nanos());
                 (self.subject(step), question, 'R', EXPIRES + patience)
             }
             Step::Look => {
@@ -242,8 +245,9 @@ impl Recall {
 
     // Facts.
 
-    /// The consumer is there, or not: `pending` is what it has.
-    pub(crate) fn handle_created(&mut self, pending: Option<u64>) {
+    /// The consumer is there, or not: `pending` is what it has. `batch_max`: how many it may be asked for at a time.
+    pub(crate) fn handle_created(&mut self, pending: Option<u64>, batch_max: Option<u64>) {
+        self.batch = batch_max.filter(|max| *max > 0).unwrap_or(BATCH).min(BATCH);
         self.standing = Standing::Due(if pending == Some(0) { Step::Look } else { Step::Pull });
     }
 
@@ -282,7 +286,7 @@ impl Recall {
         if let Standing::Asked { step, .. } = self.standing {
             self.standing = match step {
                 Step::Pull if delivered.pending == 0 => Standing::Due(Step::Look),
-                Step::Pull if self.owed < BATCH / 2 => Standing::Due(Step::Pull),
+                Step::Pull if self.owed <= self.batch / 2 => Standing::Due(Step::Pull),
                 step => Standing::Asked { step, deadline: now + EXPIRES + ANSWER_PATIENCE },
             };
         }

@@ -103,8 +103,12 @@ impl Publisher {
             return self.take_recall_refusal(code, err_code, description, now);
         }
         let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
-        match answer.get("config").and(answer.get("name")).and_then(Value::as_str) {
-            Some(_) => self.recall.handle_created(answer.get("num_pending").and_then(Value::as_u64)),
+        let number = |value: Option<&Value>| value.and_then(Value::as_u64);
+        match answer.get("config").filter(|_| answer.get("name").is_some_and(Value::is_string)) {
+            // Servers may be configured to give no large batches.
+            Some(config) => {
+                self.recall.handle_created(number(answer.get("num_pending")), number(config.get("max_batch")))
+            }
             None => self.statistics.garbled += 1,
         }
     }

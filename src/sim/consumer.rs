@@ -11,9 +11,6 @@ use serde_json::Value;
 use super::stream::Stream;
 use crate::time::Instant;
 
-/// Messages that may be asked for at a time.
-const BATCH_MAX: u64 = 1000;
-
 /// A consumer of one stream.
 #[derive(Debug)]
 pub(super) struct Consumer {
@@ -81,11 +78,11 @@ impl Consumer {
     ///
     /// # Errors
     /// What is not as it must be.
-    pub(super) fn pull(&mut self, reply: &str, question: &[u8], now: Instant) -> Result<(), String> {
+    pub(super) fn pull(&mut self, reply: &str, question: &[u8], batch_max: u64, now: Instant) -> Result<(), String> {
         let question: Value = serde_json::from_slice(question).map_err(|error| error.to_string())?;
         let number = |key| question.get(key).and_then(Value::as_u64).filter(|number| *number > 0).ok_or(key);
         let left = number("batch")?;
-        if left > BATCH_MAX {
+        if left > batch_max {
             return Err(format!("a batch of {left}"));
         }
         let until = now + Duration::from_nanos(number("expires")?);

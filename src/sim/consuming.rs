@@ -21,7 +21,7 @@ impl Server {
             }
             (["MSG", "NEXT", _, name], Some(reply)) => match place(&self.consumers, name) {
                 Some(at) => {
-                    if let Err(why) = self.consumers[at].pull(reply, payload, now) {
+                    if let Err(why) = self.consumers[at].pull(reply, payload, self.batch_max, now) {
                         self.violations.push(Violation::Consumer(why));
                     }
                     self.deliver_consumed(now);
@@ -58,7 +58,8 @@ impl Server {
                 let pending = consumer.pending(of, self.consumer_lag, now);
                 self.consumers.push(consumer);
                 let kind = "io.nats.jetstream.api.v1.consumer_create_response";
-                format!(r#"{{"type":"{kind}","stream_name":"{stream}","name":"{name}","config":{{}},"num_pending":{pending}}}"#)
+                let config = format!(r#"{{"name":"{name}","max_batch":{}}}"#, self.batch_max);
+                format!(r#"{{"type":"{kind}","stream_name":"{stream}","name":"{name}","config":{config},"num_pending":{pending}}}"#)
                     .into_bytes()
             }
             Err(why) => {

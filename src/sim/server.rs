@@ -33,6 +33,8 @@ pub struct Server {
     pub consumer_lag: Duration,
     /// How many consumers a stream may have.
     pub consumers_max: usize,
+    /// How many messages may be asked for at a time.
+    pub batch_max: u64,
     /// Whether PINGs are answered.
     pub pongs: bool,
     pub(super) consumers: Vec<Consumer>,
@@ -100,6 +102,7 @@ impl Server {
             api_silent: false,
             consumer_lag: Duration::ZERO,
             consumers_max: usize::MAX,
+            batch_max: 1000,
             pongs: true,
             consumers: Vec::new(),
             script: Script::default(),
