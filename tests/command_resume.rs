@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -167,6 +168,31 @@ fn a_lost_checkpoint_is_no_fresh_start() {
     // A purged stream remembers nobody.
     place.raw().api("STREAM.PURGE.ORDERS", &json!({}));
     place.pipe(&piped, events(1)).ends(0, [1, 0, 1, 0, 0, 0]);
+}
+
+#[test]
+fn a_checkpoint_that_may_have_been_lost_is_told_with_the_line_that_stores_nothing_twice() {
+    let place = Place::new();
+    place.create_stream(json!({"name": "SHORT", "subjects": ["short.>"], "duplicate_window": 100_000_000}));
+    let line = |number: usize| {
+        let source = format!(r#"{{"connector":"pg","db":"d","table":"t","lsn":{number},"txId":1}}"#);
+        format!(r#"{{"op":"c","source":{source},"transaction":{{"id":"1","total_order":{number}}}}}"#) + "\n"
+    };
+    place.write("in", (0..6).map(line).collect::<String>());
+    let args = ["--stream", "SHORT", "--subject", "short.events", "--input", "in", "--checkpoint", "c"];
+    let first = place.run(&args);
+    assert!(!first.ends(0, [6, 6, 0, 0, 0, 0]).told.contains("is missing"), "{first:?}");
+    fs::remove_file(place.path("c")).unwrap();
+    // Another input of the same pipeline would look like that.
+    place.write("in", (0..8).map(line).collect::<String>());
+    let mut set = Command::new(env!("CARGO_BIN_EXE_natsink"));
+    set.current_dir(place.path("")).args(["checkpoint", "set", "c", "--position", "0", "--url", &place.server.url()]);
+    assert!(set.args(&args[..6]).output().expect("it starts").status.success());
+    place.run(&args).ends(0, [8, 2, 6, 0, 0, 0]);
+    fs::remove_file(place.path("c")).unwrap();
+    let doubtful = place.run(&args);
+    doubtful.says(&["c is missing", "SHORT (sequence 8)", "natsink checkpoint set c --position 0", "--input in"]);
+    assert_eq!((doubtful.code, doubtful.count("read")), (0, 8), "{doubtful:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use natsink::Client;
 use natsink::config::{Input as InputPlan, Plan};
-use natsink::sink::{Input, position_id_prefix};
+use natsink::sink::{Input, pipeline_id_prefix, position_id_prefix};
 
 use super::exit::{Code, Failure};
 use super::history::History;
@@ -34,29 +34,53 @@ const OTHER_FLAGS: [(&str, bool); 10] = [
 /// Flags whose values are not shown.
 const SECRET_FLAGS: [&str; 2] = ["--password", "--token"];
 
+/// A checkpoint that may have been lost, where nobody can tell.
+pub(crate) struct Doubt {
+    /// What is seen, and what may come of it.
+    pub(crate) words: String,
+    /// What is typed where it was lost.
+    pub(crate) line: String,
+}
+
 /// Looks at the last message of the stream on our subjects. When its id says that this pipeline sent it from this input,
 /// a missing checkpoint is a lost one: beyond the duplicate window everything would be stored twice.
 ///
-/// Ids that name a position of the source, or come from a template, say nothing of the input.
-pub(crate) async fn check(plan: &Plan, sink: StreamSink<'_>, client: &Client, input: &Input) -> Result<(), Failure> {
+/// Ids that name a position of the source, or come from a template, say nothing of the input: then a doubt is all there is.
+pub(crate) async fn check(
+    plan: &Plan,
+    sink: StreamSink<'_>,
+    client: &Client,
+    input: &Input,
+) -> Result<Option<Doubt>, Failure> {
     let history = History { client, sink, prefix: position_id_prefix(&plan.pipeline, input) };
     let last = match history.last().await {
         Ok(last) => last,
         Err(words) => {
             log::warn(format_args!("cannot see whether this input was sent before: {words}"));
-            return Ok(());
+            return Ok(None);
         }
     };
-    let Some((last, position)) = last.and_then(|last| Some((last.seq, history.position(&last)?))) else {
-        return Ok(());
-    };
+    let Some(message) = last else { return Ok(None) };
+    let last = message.seq;
     let checkpoint = plan.checkpoint.as_deref().unwrap_or(Path::new("the checkpoint"));
+    let arguments = || std::env::args_os().skip(2);
+    let Some(position) = history.position(&message) else {
+        return Ok(message.id().filter(|id| is_of_any_input(&plan.pipeline, id)).map(|_| Doubt {
+            words: format!(
+                "{} is missing, and the last message of stream {} (sequence {last}) is of this pipeline; its id does not say \
+                 of which input: if it was this one, what is older than the duplicate window will be stored again",
+                checkpoint.display(),
+                sink.stream,
+            ),
+            line: set_line(checkpoint, 0, arguments(), &plan.source.input),
+        }));
+    };
     let back = WINDOWS * plan.in_flight.events_max as u64;
     let resume = match &plan.source.input {
         InputPlan::File { path, .. } => lines_back(path, position, back).unwrap_or(0),
         InputPlan::Stdin { .. } => position_back(&history, last, back).await,
     };
-    let line = set_line(checkpoint, resume, std::env::args_os().skip(2), &plan.source.input);
+    let line = set_line(checkpoint, resume, arguments(), &plan.source.input);
     let message = format!(
         "{} is missing, but the last message of stream {} (sequence {last}) is the event at byte {position} of this \
          input; restore the file, or go on where the stream ends: {line}; or send everything again with --from-start",
@@ -64,6 +88,13 @@ pub(crate) async fn check(plan: &Plan, sink: StreamSink<'_>, client: &Client, in
         sink.stream,
     );
     Err(Failure::new(Code::Fenced, "checkpoint_missing", message))
+}
+
+/// Whether an id is of this pipeline and names no position in an input, as `input:17` does.
+fn is_of_any_input(pipeline: &str, id: &str) -> bool {
+    let Some(rest) = id.strip_prefix(&pipeline_id_prefix(pipeline)) else { return false };
+    let offset = rest.rsplit_once(':').map(|(_, offset)| offset).filter(|_| !rest.contains('|'));
+    !offset.is_some_and(|offset| !offset.is_empty() && offset.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The beginning of the line that stands so many lines before this position: not all after it need be stored.
@@ -183,6 +214,21 @@ mod tests {
         assert_eq!(line(&["--url=tls://u:p@a:1,t@b"]), format!("{start} tls://...@a:1,...@b < INPUT"));
         assert_eq!(line(&["--url", "a,b:1"]), format!("{start} a,b:1 < INPUT"));
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn an_id_without_a_position_may_be_of_any_input() {
+        for (id, expected) in [
+            ("p|a504943d817bae62:317", false),
+            ("p|nightly:0", false),
+            ("other|pg|d.s.t|900,7,1", false),
+            ("p|pg|d.s.t|900,7,1", true),
+            ("p|mysql|crm..customers|binlog.000003:154:2", true),
+            ("p|17", true),
+            ("p|a:b", true),
+        ] {
+            assert_eq!(is_of_any_input("p", id), expected, "{id}");
+        }
     }
 
     #[test]

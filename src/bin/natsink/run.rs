@@ -13,6 +13,7 @@ use super::feed::{Feed, Flow};
 use super::fresh_start;
 use super::http;
 use super::lane::Lane;
+use super::log;
 use super::opening;
 use super::places::{Place, Places};
 use super::progress::Progress;
@@ -100,7 +101,9 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
             };
             tokio::select! {
                 signal = signals.next() => return stopped(signal, is_well),
-                checked = fresh_start::check(plan, sink, client, &input) => checked?,
+                checked = fresh_start::check(plan, sink, client, &input) => if let Some(doubt) = checked? {
+                    log::warn(format_args!("{}; where it was lost: {}", doubt.words, doubt.line));
+                },
             }
         }
     }

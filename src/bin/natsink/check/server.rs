@@ -41,8 +41,10 @@ async fn lost_checkpoint(plan: &Plan, sink: StreamSink<'_>, client: &Client, fou
     if plan.checkpoint.is_none() || found.saved.is_some() || plan.from_start {
         return;
     }
-    if let Err(failure) = fresh_start::check(plan, sink, client, input).await {
-        report.error(about(sink.id, "checkpoint"), &failure);
+    match fresh_start::check(plan, sink, client, input).await {
+        Ok(None) => {}
+        Ok(Some(doubt)) => report.warning(about(sink.id, "checkpoint"), doubt.words, Some(doubt.line)),
+        Err(failure) => report.error(about(sink.id, "checkpoint"), &failure),
     }
 }
 
