@@ -3,7 +3,7 @@
 #[path = "support/plans.rs"]
 mod plans;
 
-use natsink::config::AuthPlan;
+use natsink::config::{AuthPlan, Document, Flags, check};
 use natsink::connection::UserInfo;
 use natsink::credentials::Held;
 use plans::{FirstSink as _, good, is_invalid, refused, sink_with};
@@ -53,6 +53,25 @@ fn one_method_of_authentication_is_enough() {
     is_invalid(&sink_with("username: u\npassword: ''"), "8: sinks[0].config.password: an empty password");
     is_invalid(&sink_with("username: ''\npassword: p"), "7: sinks[0].config.username: an empty user");
     is_invalid(&sink_with("token: ''"), "7: sinks[0].config.token: an empty token");
+}
+
+#[test]
+fn the_ways_to_log_in_are_read_as_the_seed_page_writes_them() {
+    let secrets = |name: &str| match name {
+        "NATS_USER" => Some("ann".into()),
+        "NATS_PASSWORD" => Some("p@ss".into()),
+        "NATS_TOKEN" => Some("t0ken".into()),
+        _ => None,
+    };
+    let auth = |lines: &str| {
+        let document = Document { path: "etc/orders.yaml".into(), text: sink_with(lines) };
+        check(Some(&document), &Flags::default(), &secrets).expect("a plan").nats().auth
+    };
+    let user = UserInfo::UserPassword { user: "ann".into(), password: "p@ss".into() };
+    assert_eq!(auth("username: ${NATS_USER}\npassword: ${NATS_PASSWORD}"), AuthPlan::UserInfo(user));
+    assert_eq!(auth("token: ${NATS_TOKEN}"), AuthPlan::UserInfo(UserInfo::Token("t0ken".into())));
+    let file = "/etc/nats/creds/user.creds";
+    assert_eq!(auth(&format!("credentials_file: {file}")), AuthPlan::CredsFile(file.into()));
 }
 
 #[test]

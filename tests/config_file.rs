@@ -6,7 +6,7 @@ mod plans;
 use std::path::Path;
 use std::time::Duration;
 
-use natsink::config::{AuthPlan, ConfigErrorKind, Document, Input};
+use natsink::config::{AuthPlan, ConfigErrorKind, Document, Flags, Input, check};
 use natsink::connection::{ServerAddr, TlsOptions};
 use natsink::sink::{Format, IdRule};
 use plans::{FirstSink as _, good, is_invalid, plan, refused, sink_with};
@@ -84,6 +84,29 @@ sinks:
     assert_eq!(sink.js_api_prefix.as_str(), "$JS.hub.API");
     assert_eq!(sink.inbox_prefix.as_str(), "_INBOX");
     assert_eq!(sink.connection_name, "orders");
+}
+
+#[test]
+fn the_example_of_the_seed_page_is_read_as_it_stands() {
+    let text = "sinks:
+  - type: nats
+    config:
+      id: orders-nats
+      url: ${NATS_URL}
+      subject: orders.events
+      stream: ORDERS
+      required: true
+      send_timeout_secs: 5
+      batch_timeout_secs: 30
+";
+    let document = Document { path: "etc/orders.yaml".into(), text: text.into() };
+    let url = |name: &str| (name == "NATS_URL").then(|| "nats://of-the-environment:4333".into());
+    let plan = check(Some(&document), &Flags::default(), &url).unwrap_or_else(|error| panic!("{error}"));
+    let sink = plan.nats();
+    assert_eq!((plan.sinks[0].id.as_str(), plan.sinks[0].required), ("orders-nats", true));
+    assert_eq!(sink.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["nats://of-the-environment:4333"]);
+    assert_eq!((sink.subject.as_str(), plan.stream().as_str()), ("orders.events", "ORDERS"));
+    assert_eq!([sink.send_timeout, sink.batch_timeout, sink.connect_timeout].map(|time| time.as_secs()), [5, 30, 10]);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::command::{Ended, Place, events};
@@ -206,18 +208,15 @@ fn two_of_three_are_a_quorum_without_the_third() {
     place.run(PIPED).fails(69, "unavailable", &["sink "]);
 }
 
-#[test]
-fn the_policy_all_waits_for_every_sink() {
+/// Two sinks, one of them away for a while: no checkpoint passes what it lacks, and it gets all of it.
+fn waits_for_both(policy: &str, second: &str) {
     let place = place();
     let mut away = Server::start(ServerOptions::default());
     support::Raw::connect(&away.url()).create_stream(json!({ "name": "AUDIT", "subjects": ["audit.>"] }));
     let (url, away_url) = (place.server.url(), away.url());
-    let optional = format!("{AUDIT}, required: false");
-    configure(
-        &place,
-        "commit_policy: all\nsource: { type: stdin, input_id: x }\ncheckpoint: { path: c }\ndead_letter: { path: dead }",
-        &[nats("a", &url, ORDERS), nats("b", &away_url, &optional)],
-    );
+    let source = "source: { type: stdin, input_id: x }\ncheckpoint: { path: c }\ndead_letter: { path: dead }";
+    let sinks = [nats("a", &url, ORDERS), nats("b", &away_url, &format!("{AUDIT}{second}"))];
+    configure(&place, &format!("{policy}\n{source}"), &sinks);
     let text = events(50);
     let mut raw = place.raw();
     let mut run = place.start(&["-c", "natsink.yaml"]);
@@ -227,6 +226,8 @@ fn the_policy_all_waits_for_every_sink() {
     run.write(&text[events(10).len()..]);
     run.until("one has it", |_| raw.stream_messages("ORDERS") == 50);
     run.tells("connect");
+    // A commit that is due comes within 50 ms.
+    thread::sleep(Duration::from_millis(500));
     assert_eq!(place.position("c"), events(10).len() as u64, "no checkpoint passes what one sink lacks");
     away.restart();
     let ended = run.end();
@@ -234,6 +235,16 @@ fn the_policy_all_waits_for_every_sink() {
     exact(&place, &url, "ORDERS", &text);
     exact(&place, &away_url, "AUDIT", &text);
     assert_eq!((place.letters("dead").len(), ended.counts_of("b")[4]), (0, 0));
+}
+
+#[test]
+fn the_policy_all_waits_for_every_sink() {
+    waits_for_both("commit_policy: all", ", required: false");
+}
+
+#[test]
+fn a_required_sink_holds_the_checkpoint() {
+    waits_for_both("", "");
 }
 
 #[test]

@@ -59,7 +59,10 @@ fn every_test_of_the_checklist_is_there() {
         if row.tests.is_empty() {
             missing.push(format!("line {}: no test for {:?}", row.line, row.promise));
         }
-        for (file, test) in &row.tests {
+        for (at, (file, test)) in row.tests.iter().enumerate() {
+            if row.tests[..at].contains(&(file.clone(), test.clone())) {
+                missing.push(format!("line {}: {test} twice", row.line));
+            }
             let source = sources
                 .entry(file.clone())
                 .or_insert_with(|| fs::read_to_string(root().join(file)).unwrap_or_default());

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::agree::{Shown, agree, agree_exactly};
 use super::support::command::{Place, events};
-use super::support::{Authority, ServerOptions};
+use super::support::{Authority, Proxy, ServerOptions};
 
 /// At once, on a machine with other things to do.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -102,11 +102,16 @@ fn tls_errors() {
     let strangers = Authority::new("strangers");
     let (ca, stranger) = (authority.ca_file(), strangers.ca_file());
     let mut place = Place::without_stream(ServerOptions::with_tls(&authority.server(), ""));
-    let run = |place: &Place, ca: &std::path::Path| place.pipe(&["--tls-ca", ca.to_str().unwrap()], events(1));
-    for (ca, kind, code) in [(stranger.as_path(), "tls", 77), (std::path::Path::new("absent.pem"), "tls", 78)] {
+    let proxy = Proxy::start(&place.server.address());
+    let run = |place: &Place, ca: &std::path::Path| {
+        place.pipe(&["--tls-ca", ca.to_str().unwrap(), "--url", &proxy.url()], events(1))
+    };
+    // One dial for the first, none for the second.
+    for (ca, code) in [(stranger.as_path(), 77), (std::path::Path::new("absent.pem"), 78)] {
         let ended = run(&place, ca);
-        ended.fails(code, kind, &[]);
-        assert!(ended.took < AT_ONCE, "without another try: {ended:?}");
+        ended.fails(code, "tls", &[]);
+        assert_eq!(proxy.accepted(), 1, "without another try: {ended:?}");
+        assert!(ended.took < AT_ONCE, "{ended:?}");
     }
     // Never in clear text, whatever the server offers.
     place.server.restart_with("");

@@ -141,6 +141,31 @@ fn stream_storage_exhausted_discard_new() {
 }
 
 #[test]
+fn what_is_stored_behind_a_refused_event_is_an_inversion() {
+    // A stream that is full of one subject, and takes others.
+    let place = Place::without_stream(ServerOptions::default());
+    place.create_stream(json!({"discard": "new", "max_msgs_per_subject": 1, "discard_new_per_subject": true}));
+    let line = |to: &str, id: u32| format!("{{\"to\":\"{to}\",\"id\":{id}}}\n");
+    let args = ["--format", "json", "--subject", "orders.${to}", "--input-id", "x", "--checkpoint", "c"];
+    let mut shown = Shown::start(&place, &args);
+    shown.run.write(line("a", 1));
+    shown.delivers(1);
+    // The second for this subject is refused, and what came with it is stored.
+    shown.run.write(line("a", 2) + &line("b", 3) + &line("c", 4));
+    shown.run.tells("maximum messages per subject exceeded");
+    shown.run.until("the others are stored", |_| place.raw().stream_messages("ORDERS") == 3);
+    assert_eq!(place.position("c"), line("a", 1).len() as u64, "the position is held");
+    place.raw().api("STREAM.PURGE.ORDERS", &json!({"filter": "orders.a"}));
+    shown.delivers(4);
+    // Two events are before one that came earlier.
+    assert_eq!(shown.metric("deltaforge_sink_inversions_total"), 2.0);
+    let ended = shown.run.end();
+    assert_eq!((ended.code, ended.count("dead"), ended.count("inversions")), (0, 0, 2), "{ended:?}");
+    let ids: Vec<String> = place.stored().iter().map(|event| event.payload.clone()).collect();
+    assert_eq!(ids, [line("b", 3), line("c", 4), line("a", 2)].map(|line| line.trim_end().to_owned()));
+}
+
+#[test]
 fn account_storage_exhausted() {
     let accounts =
         "accounts { A: { users: [ { user: ann, password: p } ], jetstream: { max_file: 64K, max_mem: 1M } } }";
