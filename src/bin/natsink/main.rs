@@ -105,7 +105,8 @@ fn run_with_receipt(args: &RunArgs) -> u8 {
         Ok(_) => Code::Done,
         Err(failure) => failure.code,
     };
-    if !flags.quiet && receipt.read > 0 {
+    // A run that ends before it has read anything has only its reason to tell.
+    if !flags.quiet && (receipt.read > 0 || result.is_ok()) {
         log::say(LogLevel::Info, &receipt);
     }
     if let Err(failure) = &result {

@@ -71,7 +71,7 @@ fn of_sinks(status: &Status) -> Vec<MetricFamily> {
         counter("deltaforge_sink_replayed_total", "Messages sent again.", &|sink| sink.replayed),
         counter(
             "deltaforge_sink_inversions_total",
-            "Events stored behind one that came later in the input.",
+            "Events stored before one that came earlier in the input.",
             &|sink| sink.counts.inversions,
         ),
         counter("deltaforge_sink_reconnects_total", "Connections after the first.", &|sink| sink.reconnects),

@@ -90,7 +90,7 @@ struct InputArgs {
     /// Name of what is piped in; the same for the same data, so that it is not stored twice
     #[arg(long, value_name = "NAME")]
     input_id: Option<String>,
-    /// Start at the beginning although the checkpoint file is missing
+    /// Start at the beginning, whatever the checkpoint says, and also where it was lost
     #[arg(long)]
     from_start: bool,
     /// Exit with 65 when there were dead letters
