@@ -115,8 +115,10 @@ fn the_manual_has_every_exit_code() {
     let numbers: BTreeSet<&str> =
         codes.split(|char: char| !char.is_ascii_digit()).filter(|digits| !digits.is_empty()).collect();
     assert!(numbers.len() >= 10, "{numbers:?}");
-    let manual = text("docs/operations.md");
-    for number in numbers {
-        assert!(manual.contains(&format!("| {number} ")), "docs/operations.md does not tell of exit code {number}");
+    for page in ["docs/operations.md", "README.md"] {
+        let manual = text(page);
+        for number in &numbers {
+            assert!(manual.contains(&format!("| {number} ")), "{page} does not tell of exit code {number}");
+        }
     }
 }

@@ -78,6 +78,9 @@ fn every_case_has_one_row_and_one_test() {
     }
     let numbers: Vec<&str> = rows.iter().map(|row| row.number).collect();
     assert_eq!(numbers, wanted, "the table's numbers, in order");
+    assert!(table::PAGE.contains(&format!("against: {} cases,", numbers.len())), "docs/hostile-peers.md counts others");
+    let design = include_str!("../../DESIGN.md");
+    assert!(design.contains(&format!("`tests/hostile`: {} things", numbers.len())), "DESIGN.md counts others");
     for number in wanted {
         let name = format!("#[test]\nfn {}_", number.to_lowercase());
         let tests: usize = SOURCES.iter().map(|source| source.matches(&name).count()).sum();
