@@ -288,6 +288,8 @@ fn a_checkpoint_on_standard_input_needs_a_name_for_the_input() {
     let text = format!("checkpoint: {{ path: c }}\n{}", sink_with(""));
     let error = plan(&text).expect_err("no input id");
     assert_eq!(error.kind(), ConfigErrorKind::Usage);
+    let told = error.to_string();
+    assert!(told.contains(":1: checkpoint.path: a checkpoint on standard input needs --input-id NAME"), "{told}");
     let named = format!("source: {{ type: stdin, input_id: nightly }}\n{text}");
     assert_eq!(good(&named).source.input, Input::Stdin { input_id: Some("nightly".into()) });
 }

@@ -165,8 +165,10 @@ async fn writes_to_a_pipe() {
 
 #[test]
 fn a_pipe_that_nobody_reads_fills_the_queue_and_holds_nobody_up() {
-    // The pipe stays open, and unread, until the process has ended.
+    // Some of it is read, so that lines of one batch are written and others are not. Then the pipe stays open, and unread,
+    // until the process has ended.
     let mut child = again("fills_a_stuck_pipe").stdout(Stdio::piped()).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 200_000]).unwrap();
     let began = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -178,7 +180,7 @@ fn a_pipe_that_nobody_reads_fills_the_queue_and_holds_nobody_up() {
     assert_eq!(status.code(), Some(42));
 }
 
-/// In a process whose standard output is a pipe that nobody reads.
+/// In a process whose standard output is a pipe that nobody reads any more after 200 lines.
 #[tokio::test]
 async fn fills_a_stuck_pipe() {
     if !is_again() {

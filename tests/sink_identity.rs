@@ -63,6 +63,24 @@ fn a_whole_source_position_is_the_id() {
 }
 
 #[test]
+fn the_parts_of_a_table_name_cannot_be_shifted() {
+    let mut mapper = mapper(Format::Event);
+    let names = ["", "a", "b", ".", "a.", ".b", "a.b", "%2E", "a|b"];
+    let mut ids = BTreeSet::new();
+    let mut count = 0;
+    for db in &names[1..] {
+        for schema in names {
+            for table in &names[1..] {
+                let source = json!({"connector":"c","db":db,"schema":schema,"table":table,"file":"f","pos":1,"row":0});
+                ids.insert(id(&mut mapper, &event("c", source, Value::Null), 7));
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(ids.len(), count);
+}
+
+#[test]
 fn other_formats_know_the_input_position_only() {
     let line = event("c", json!({"connector":"m","db":"d","table":"t","file":"f","pos":1,"row":0}), Value::Null);
     assert_eq!(id(&mut mapper(Format::Json), &line, 12), "shop|0000000000000007:12");

@@ -51,7 +51,7 @@ pub fn check(document: Option<&Document>, flags: &Flags, environment: &Environme
     };
     let checkpoint =
         desk.path_field(("--checkpoint", flags.checkpoint.as_deref()), "checkpoint.path", &written.checkpoint.path)?;
-    let source = source::source(&desk, flags, &written.source, checkpoint.is_some())?;
+    let source = source::source(&desk, flags, &written.source, checkpoint.as_ref().map(|(field, _)| field))?;
     let (sinks, sink_files) = sinks::Sinks { desk, flags, pipeline: &pipeline, format: source.format }.plans(&typed)?;
     let commit_policy = policy::policy(&desk, &written, &sinks)?;
     let dead_letter = desk.path_field(

@@ -15,7 +15,7 @@ pub(super) fn source(
     desk: &Desk<'_>,
     flags: &Flags,
     written: &SourceWritten,
-    has_checkpoint: bool,
+    checkpoint: Option<&Field>,
 ) -> Result<SourcePlan, ConfigError> {
     let format = match desk.pick(("--format", flags.format.as_deref()), "source.format", &written.format)? {
         None => Format::Event,
@@ -30,11 +30,16 @@ pub(super) fn source(
         None => 8 * 1024 * 1024,
         Some(field) => field.size(1..=LINE_LEN_MAX)?,
     };
-    let input = input(desk, flags, written, has_checkpoint)?;
+    let input = input(desk, flags, written, checkpoint)?;
     Ok(SourcePlan { input, format, line_bytes_max, strict: flags.strict_input })
 }
 
-fn input(desk: &Desk<'_>, flags: &Flags, written: &SourceWritten, has_checkpoint: bool) -> Result<Input, ConfigError> {
+fn input(
+    desk: &Desk<'_>,
+    flags: &Flags,
+    written: &SourceWritten,
+    checkpoint: Option<&Field>,
+) -> Result<Input, ConfigError> {
     let follow = match desk.file("source.follow", &written.follow)? {
         _ if flags.follow => Some(Field::flag("--follow", "true")),
         Some(field) if field.truth()? => Some(field),
@@ -55,11 +60,13 @@ fn input(desk: &Desk<'_>, flags: &Flags, written: &SourceWritten, has_checkpoint
         }
         (Some(path), None) => Ok(Input::File { path, follow: follow.is_some() }),
         (None, Some(input_id)) => Ok(Input::Stdin { input_id: Some(input_id.name()?) }),
-        (None, None) if has_checkpoint => Err(Field::flag("--checkpoint", "").usage(
-            "a checkpoint on standard input needs --input-id NAME (or source.input_id), \
-             the same for the same data: without it nothing tells one pipe from another",
-        )),
-        (None, None) => Ok(Input::Stdin { input_id: None }),
+        (None, None) => match checkpoint {
+            None => Ok(Input::Stdin { input_id: None }),
+            Some(checkpoint) => Err(checkpoint.usage(
+                "a checkpoint on standard input needs --input-id NAME (or source.input_id), \
+                 the same for the same data: without it nothing tells one pipe from another",
+            )),
+        },
     }
 }
 
