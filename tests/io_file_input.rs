@@ -162,6 +162,29 @@ fn a_file_that_was_not_read_yet_is_known_by_its_identity() {
 }
 
 #[test]
+fn a_full_folder_hides_no_rotated_file() {
+    let folder = Folder::new();
+    let path = folder.write("in", "a\n");
+    let saved = first_run(&path, 2);
+    append(&path, "b\n");
+    for number in 0..15_000 {
+        folder.write(&format!("other-{number}"), "");
+    }
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    folder.rename("in", "in.8");
+    for number in (1..8).rev() {
+        let rotated = fs::File::create_new(folder.path(&format!("in.{number}"))).unwrap();
+        (&rotated).write_all(b"c\n").unwrap();
+        rotated.set_modified(modified).unwrap();
+    }
+    folder.write("in", "d\n");
+    let segments = plan(&path, Some(&saved)).unwrap();
+    let paths: Vec<_> = segments.iter().map(|segment| segment.path.clone()).collect();
+    let expected: Vec<_> = (1..9).rev().map(|number| folder.path(&format!("in.{number}"))).chain([path]).collect();
+    assert_eq!(paths, expected);
+}
+
+#[test]
 fn a_rotated_file_is_read_to_its_end_first() {
     let folder = Folder::new();
     folder.write("in.2", "other\nlonger than the position\n");

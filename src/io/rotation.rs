@@ -9,7 +9,7 @@ use std::prelude::v1::*;
 
 use super::seen::modified;
 
-/// Files of a folder that are looked at in search of rotated ones.
+/// Files of a folder with other names than rotation gives that are looked at in search of a moved one.
 const FOLDER_MAX: usize = 10_000;
 /// What names of compressed files end in.
 const COMPRESSED: [&str; 6] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z"];
@@ -39,14 +39,22 @@ impl Neighbour {
 
     /// Whether this file was rotated away from `path`, as its name tells.
     fn is_rotated_from(&self, path: &Path) -> bool {
-        matches!(name(&self.path).zip(name(path)), Some((found, of)) if is_rotated(found, of))
+        is_rotated_from(&self.path, path)
     }
 
     /// Whether it was rotated away from `path` and then compressed.
     pub(super) fn is_compressed_from(&self, path: &Path) -> bool {
-        let Some((found, of)) = name(&self.path).zip(name(path)) else { return false };
-        COMPRESSED.iter().filter_map(|ending| found.strip_suffix(ending)).any(|found| is_rotated(found, of))
+        is_compressed_from(&self.path, path)
     }
+}
+
+fn is_rotated_from(found: &Path, path: &Path) -> bool {
+    matches!(name(found).zip(name(path)), Some((found, of)) if is_rotated(found, of))
+}
+
+fn is_compressed_from(found: &Path, path: &Path) -> bool {
+    let Some((found, of)) = name(found).zip(name(path)) else { return false };
+    COMPRESSED.iter().filter_map(|ending| found.strip_suffix(ending)).any(|found| is_rotated(found, of))
 }
 
 /// The regular files beside `path`, without `here`, the file that was found there: to open a named pipe could wait for ever.
@@ -59,7 +67,15 @@ pub(super) fn neighbours(path: &Path, here: Option<&File>) -> io::Result<Vec<Nei
         let is_other = Some(identity(&metadata)) != here;
         is_other.then(|| Neighbour { path: entry.path(), metadata })
     };
-    Ok(entries.take(FOLDER_MAX).flatten().filter_map(neighbour).collect())
+    // However many others there are, none of those that came after the file is passed over.
+    let mut others = 0;
+    let is_looked_at = |entry: &fs::DirEntry| {
+        let found = entry.path();
+        let is_rotated = is_rotated_from(&found, path) || is_compressed_from(&found, path);
+        others += usize::from(!is_rotated);
+        is_rotated || others <= FOLDER_MAX
+    };
+    Ok(entries.flatten().filter(is_looked_at).filter_map(neighbour).collect())
 }
 
 /// Device and inode.
