@@ -4,6 +4,7 @@ mod support;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use support::command::{Place, Run, events};
@@ -103,6 +104,37 @@ fn it_gives_signs_of_life_while_it_waits_and_none_when_it_stands_still() {
     run.signal("CONT");
     manager.hears("WATCHDOG=1");
     run.end().ends(0, [0; 6]);
+}
+
+#[test]
+fn it_gives_signs_of_life_while_it_asks_what_was_sent_before() {
+    let place = Place::new();
+    place.write("log", events(1));
+    // JetStream under another prefix tells of the stream, and of no message in it.
+    let (mut front, mut back) = (place.raw(), place.raw());
+    front.subscribe("quiet.API.>");
+    front.flush();
+    let (asked, is_asked) = mpsc::channel();
+    std::thread::spawn(move || {
+        while asked.send(()).is_ok() {
+            let question = loop {
+                let question = front.next();
+                if !question.subject.starts_with("quiet.API.STREAM.INFO") {
+                    break question;
+                }
+                let info = back.stream_info("ORDERS").to_string();
+                front.send(&question.reply.expect("a question"), None, &[], info.as_bytes());
+            };
+            assert_eq!(question.subject, "quiet.API.STREAM.MSG.GET.ORDERS");
+        }
+    });
+    is_asked.recv().expect("it listens");
+    let args = ["--input", "log", "--follow", "--checkpoint", "c", "--js-api-prefix", "quiet.API"];
+    let (run, mut manager) = start(&place, &args, "400000");
+    is_asked.recv().expect("it is asked for the last message");
+    let signs = manager.count("WATCHDOG=1", Duration::from_secs(2));
+    assert!(signs >= 4, "{signs}");
+    run.stop("TERM").ends(0, [0; 6]);
 }
 
 #[test]

@@ -99,11 +99,13 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
             let (Some(sink), Some((_, client)), true) = (lane.stream, &lane.connection, lane.is_ready) else {
                 continue;
             };
-            tokio::select! {
-                signal = signals.next() => return stopped(signal, is_well),
-                checked = fresh_start::check(plan, sink, client, &input) => if let Some(doubt) = checked? {
+            let check = fresh_start::check(plan, sink, client, &input);
+            match alive(check, &mut signals, board).await? {
+                Look::Stopped(signal) => return stopped(signal, is_well),
+                Look::Found(None) => {}
+                Look::Found(Some(doubt)) => {
                     log::warn(format_args!("{}; where it was lost: {}", doubt.words, doubt.line));
-                },
+                }
             }
         }
     }
@@ -216,6 +218,22 @@ async fn first(
             signal = signals.next() => return Ok(Look::Stopped(signal)),
             first = &mut next => return Ok(Look::Found(first?.expect("there is always something to read first"))),
             () = sleep(LOOK) => look(),
+        }
+    }
+}
+
+/// Waits for something that can take its time, and gives signs of life meanwhile.
+async fn alive<T>(
+    what: impl Future<Output = Result<T, Failure>>,
+    signals: &mut Signals,
+    board: &Board,
+) -> Result<Look<T>, Failure> {
+    let mut what = std::pin::pin!(what);
+    loop {
+        tokio::select! {
+            signal = signals.next() => return Ok(Look::Stopped(signal)),
+            done = &mut what => return done.map(Look::Found),
+            () = sleep(LOOK) => board.show(|_| ()),
         }
     }
 }
