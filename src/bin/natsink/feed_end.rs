@@ -187,7 +187,7 @@ impl Feed<'_> {
         };
         self.fan_out.start_input(&place.input(self.run), start);
         if let Some(store) = &mut self.store {
-            store.begin_place(place);
+            store.begin_place(place, self.run);
             // What is read from here on has the identity of this place: it must be known before anything is sent.
             store.save(&self.fan_out.start_commit())?;
         }

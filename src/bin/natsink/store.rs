@@ -34,10 +34,12 @@ impl Store {
         self.checkpoint.is_some() || self.dead_letter.is_some()
     }
 
-    /// Goes on with another place.
-    pub(crate) fn begin_place(&mut self, place: Place) {
+    /// Goes on with another place: another input, or the rest of this one, which has moved. `run` is a number that no other
+    /// run has.
+    pub(crate) fn begin_place(&mut self, place: Place, run: u64) {
+        let is_other = place.input(run) != self.place.input(run);
         self.place = place;
-        if let Some(file) = &mut self.dead_letter {
+        if let Some(file) = self.dead_letter.as_mut().filter(|_| is_other) {
             file.handle_next_input();
         }
     }
@@ -78,5 +80,45 @@ impl Store {
         kept.file.save(&checkpoint).map_err(|error| verdict::of_checkpoint(&error))?;
         kept.holds = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use natsink::sink::{
+        Format, Input, Mapper, MapperOptions, Pipeline, PipelineOptions, Record, Start, Template, TemplateKind,
+    };
+    use natsink::time::Instant;
+
+    use super::*;
+
+    fn letter() -> DeadLetter {
+        let subject = Template::new("s", TemplateKind::Subject).expect("a subject");
+        let options = MapperOptions::new("p", Input::named("a"), Format::Json, subject);
+        let mut dead = PipelineOptions::default();
+        dead.dead_letters = true;
+        let mut pipeline = Pipeline::new(Mapper::new(options).expect("a mapper"), dead, Start::default());
+        pipeline.handle_record(Record { line: "none".into(), position: 0, end: 5, number: 1, read_at: Instant::ZERO });
+        assert!(pipeline.poll_message().is_none());
+        pipeline.poll_dead_letter().expect("it is no JSON")
+    }
+
+    #[test]
+    fn letters_of_a_crashed_run_are_known_as_long_as_its_input_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dead");
+        let place = |name: &str| Place::Pipe(Some(name.into()));
+        let open = || {
+            let file = DeadLetterFile::open(&path, Some(0)).expect("a file");
+            Store { checkpoint: None, dead_letter: Some(file), place: place("a") }
+        };
+        let letters = || std::fs::read_to_string(&path).expect("a file").lines().count();
+        open().write(&letter(), None).expect("written");
+        let mut store = open();
+        for (next, count) in [("a", 1), ("b", 2)] {
+            store.begin_place(place(next), 7);
+            store.write(&letter(), None).expect("written");
+            assert_eq!(letters(), count, "{next}");
+        }
     }
 }
