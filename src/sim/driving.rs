@@ -227,7 +227,8 @@ impl World {
             }
             Fault::JetStream(on) => {
                 let mut publishers = self.drafts.keys().filter_map(|id| self.session.publisher(*id));
-                self.server.jetstream = on || !publishers.all(|publisher| publisher.stream().is_some());
+                let on = on || !publishers.all(|publisher| publisher.stream().is_some());
+                self.switch_jetstream(on);
             }
             Fault::Stop(time) => self.server_resumes = self.server_resumes.max(self.now + time),
             Fault::Restart(time) => {

@@ -72,7 +72,7 @@ pub struct Counts {
     pub consumers_made: u64,
     /// Messages that consumers have delivered.
     pub recalled: u64,
-    /// Verdicts after which a later message may be stored before an earlier one.
+    /// Verdicts, and returns of JetStream, after which a later message may be stored before an earlier one.
     pub adverse: u64,
 }
 
@@ -360,6 +360,11 @@ impl Server {
             self.violations.push(Violation::NoMsgId(name.to_string()));
         }
         self.take_message(stream, &offer, reply, now);
+    }
+
+    /// Something outside of the script lets a later message be stored before an earlier one.
+    pub(super) fn handle_adverse(&mut self) {
+        self.counts.adverse += 1;
     }
 
     /// A message for a stream: what becomes of it is the script's to say.

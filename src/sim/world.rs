@@ -143,9 +143,20 @@ impl World {
     pub fn calm(&mut self) {
         self.faults.clear();
         self.cuts.clear();
-        self.server.jetstream = true;
+        self.switch_jetstream(true);
         self.server_resumes = self.server_resumes.min(self.now);
         self.server_up = self.server_up.min(self.now);
+    }
+
+    /// JetStream goes, or comes back. When it comes back while something is on its way, one message can be refused and the one
+    /// behind it be stored.
+    pub(super) fn switch_jetstream(&mut self, on: bool) {
+        let mut wires = self.links.iter().flat_map(|link| [&link.up, &link.down]);
+        let is_quiet = wires.all(super::wire::Wire::is_empty) && self.session.outbox_len() == 0;
+        if on && !self.server.jetstream && !is_quiet {
+            self.server.handle_adverse();
+        }
+        self.server.jetstream = on;
     }
 
     /// The world's time.
