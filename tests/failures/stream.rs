@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::agree::{Shown, agree};
-use super::support::ServerOptions;
+use super::support::{Proxy, ServerOptions};
 use super::support::command::{Place, events};
 
 /// At once, on a machine with other things to do.
@@ -43,6 +43,31 @@ fn subject_mismatch() {
     ended.ends(0, [3, 2, 0, 1, 0, 0]);
     assert!(place.letters("dead")[0]["reason"].as_str().unwrap().contains("does not capture subject"));
     agree(&place.server.url(), &[&ended]);
+}
+
+#[test]
+fn a_stream_that_will_not_do_any_more_is_noticed_at_the_next_connection() {
+    for (change, words) in [
+        (json!({"subjects": ["other.>"]}), ["nats stream edit ORDERS --subjects 'other.>,orders.events'"]),
+        (json!({"subjects": ["orders.>"], "no_ack": true}), ["no_ack"]),
+    ] {
+        let place = Place::new();
+        let proxy = Proxy::start(&place.server.address());
+        let mut shown = Shown::start(&place, &["--url", &proxy.url(), "--checkpoint", "c", "--input-id", "x"]);
+        shown.run.write(events(3));
+        shown.delivers(3);
+        let mut config = change;
+        config["name"] = json!("ORDERS");
+        let changed = place.raw().api("STREAM.UPDATE.ORDERS", &config);
+        assert!(changed["error"].is_null(), "{changed}");
+        proxy.cut();
+        shown.run.tells("connection lost");
+        shown.run.write(&events(5)[events(3).len()..]);
+        let ended = shown.run.end();
+        assert_eq!((ended.code, ended.count("stored")), (78, 3), "{ended:?}");
+        ended.says(&words);
+        assert_eq!(place.position("c"), events(3).len() as u64);
+    }
 }
 
 #[test]
