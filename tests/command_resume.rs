@@ -171,28 +171,36 @@ fn a_lost_checkpoint_is_no_fresh_start() {
 }
 
 #[test]
-fn a_checkpoint_that_may_have_been_lost_is_told_with_the_line_that_stores_nothing_twice() {
+fn a_lost_checkpoint_is_noticed_by_an_event_of_the_input_where_ids_name_no_position_in_it() {
     let place = Place::new();
     place.create_stream(json!({"name": "SHORT", "subjects": ["short.>"], "duplicate_window": 100_000_000}));
     let line = |number: usize| {
         let source = format!(r#"{{"connector":"pg","db":"d","table":"t","lsn":{number},"txId":1}}"#);
         format!(r#"{{"op":"c","source":{source},"transaction":{{"id":"1","total_order":{number}}}}}"#) + "\n"
     };
-    place.write("in", (0..6).map(line).collect::<String>());
-    let args = ["--stream", "SHORT", "--subject", "short.events", "--input", "in", "--checkpoint", "c"];
-    let first = place.run(&args);
-    assert!(!first.ends(0, [6, 6, 0, 0, 0, 0]).told.contains("is missing"), "{first:?}");
+    let lines = |numbers: std::ops::Range<usize>| numbers.map(line).collect::<String>();
+    let to = ["--stream", "SHORT", "--subject", "short.events"];
+    let args = [&to[..], &["--input", "in", "--checkpoint", "c"]].concat();
+    place.write("in", lines(0..6));
+    place.run(&args).ends(0, [6, 6, 0, 0, 0, 0]);
     fs::remove_file(place.path("c")).unwrap();
-    // Another input of the same pipeline would look like that.
-    place.write("in", (0..8).map(line).collect::<String>());
+    place.append("in", lines(6..8));
+    let lost = place.run(&args);
+    let at = format!("is the event at byte {}", lines(0..5).len());
+    lost.fails(75, "checkpoint_missing", &["c is missing", "SHORT (sequence 6)", &at, "--position 0"]).ends(75, [0; 6]);
+    // What is printed stores nothing twice, however long ago it was.
     let mut set = Command::new(env!("CARGO_BIN_EXE_natsink"));
     set.current_dir(place.path("")).args(["checkpoint", "set", "c", "--position", "0", "--url", &place.server.url()]);
     assert!(set.args(&args[..6]).output().expect("it starts").status.success());
     place.run(&args).ends(0, [8, 2, 6, 0, 0, 0]);
-    fs::remove_file(place.path("c")).unwrap();
-    let doubtful = place.run(&args);
-    doubtful.says(&["c is missing", "SHORT (sequence 8)", "natsink checkpoint set c --position 0", "--input in"]);
-    assert_eq!((doubtful.code, doubtful.count("read")), (0, 8), "{doubtful:?}");
+    // Another file of the same pipeline is a fresh start.
+    place.write("other", lines(20..23));
+    let fresh = place.run(&[&to[..], &["--input", "other", "--checkpoint", "d"]].concat());
+    assert!(!fresh.ends(0, [3, 3, 0, 0, 0, 0]).told.contains("is missing"), "{fresh:?}");
+    // Of a pipe nobody can tell.
+    let piped = [&to[..], &["--input-id", "x", "--checkpoint", "e"]].concat();
+    let doubtful = place.pipe(&piped, lines(30..32));
+    doubtful.ends(0, [2, 2, 0, 0, 0, 0]).says(&["e is missing", "natsink checkpoint set e --position 0", "< INPUT"]);
 }
 
 #[test]

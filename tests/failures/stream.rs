@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::agree::{Shown, agree};
-use super::support::{Proxy, ServerOptions};
 use super::support::command::{Place, events};
+use super::support::{Proxy, ServerOptions};
 
 /// At once, on a machine with other things to do.
 const AT_ONCE: Duration = Duration::from_secs(4);

@@ -10,6 +10,7 @@ use natsink::config::{Input as InputPlan, Plan};
 use natsink::sink::{Input, pipeline_id_prefix, position_id_prefix};
 
 use super::exit::{Code, Failure};
+use super::fresh_search::{Search, search};
 use super::history::History;
 use super::log;
 use super::stream_sink::StreamSink;
@@ -45,7 +46,8 @@ pub(crate) struct Doubt {
 /// Looks at the last message of the stream on our subjects. When its id says that this pipeline sent it from this input,
 /// a missing checkpoint is a lost one: beyond the duplicate window everything would be stored twice.
 ///
-/// Ids that name a position of the source, or come from a template, say nothing of the input: then a doubt is all there is.
+/// Ids that name a position of the source, or come from a template, say nothing of the input: then a file is searched for
+/// that event, and of a pipe a doubt is all there is.
 pub(crate) async fn check(
     plan: &Plan,
     sink: StreamSink<'_>,
@@ -64,16 +66,23 @@ pub(crate) async fn check(
     let last = message.seq;
     let checkpoint = plan.checkpoint.as_deref().unwrap_or(Path::new("the checkpoint"));
     let arguments = || std::env::args_os().skip(2);
-    let Some(position) = history.position(&message) else {
-        return Ok(message.id().filter(|id| is_of_any_input(&plan.pipeline, id)).map(|_| Doubt {
-            words: format!(
+    let found = match (history.position(&message), message.id()) {
+        (Some(position), _) => Search::Found(position),
+        (None, Some(id)) if is_of_any_input(&plan.pipeline, id) => search(plan, sink, input, id).await,
+        _ => Search::Absent,
+    };
+    let position = match found {
+        Search::Found(position) => position,
+        Search::Absent => return Ok(None),
+        Search::Unknown => {
+            let words = format!(
                 "{} is missing, and the last message of stream {} (sequence {last}) is of this pipeline; its id does not say \
                  of which input: if it was this one, what is older than the duplicate window will be stored again",
                 checkpoint.display(),
                 sink.stream,
-            ),
-            line: set_line(checkpoint, 0, arguments(), &plan.source.input),
-        }));
+            );
+            return Ok(Some(Doubt { words, line: set_line(checkpoint, 0, arguments(), &plan.source.input) }));
+        }
     };
     let back = WINDOWS * plan.in_flight.events_max as u64;
     let resume = match &plan.source.input {

@@ -16,6 +16,7 @@ mod exit;
 mod feed;
 mod feed_end;
 mod feed_look;
+mod fresh_search;
 mod fresh_start;
 mod generate;
 mod history;
