@@ -509,6 +509,8 @@ fn what_cannot_be_read_back_is_told() {
     let files = ["--subject", "orders.events", "--checkpoint", "c", "--input", "in"];
     place.run(&files).ends(0, [5, 5, 0, 0, 0, 0]);
     place.append("in", events(1));
+    // What another writer stored meanwhile might be of this one.
+    place.raw().publish("orders.other", &[], b"{}");
     as_bound(&place, &files).fails(77, "permission", "cannot be read back");
     let url = place.server.url().replace("free:p@", "");
     let as_bound = ["--url", &url, "--user", "bound", "--password", "p"];
