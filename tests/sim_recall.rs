@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use natsink::jetstream::{Outcome, PublisherError, PublisherOptions, Rejection};
+use natsink::jetstream::{Anomaly, Notice, Outcome, PublisherError, PublisherOptions, Rejection};
 use natsink::proto::Pattern;
 use natsink::session::PublisherId;
 use natsink::sim::{Cut, Direction, Draft, Fault, Late, Pace, Script, Verdict, World, checks, scenes, swarm};
@@ -154,6 +154,20 @@ fn a_consumer_of_its_own_that_lives_on_is_waited_for_where_there_may_be_one_only
     assert!(world.settle(30 * SECOND), "{world:?}");
     checks::at_the_end(&world);
     checks::all_stored(&world, 905);
+}
+
+#[test]
+fn why_nothing_is_read_back_is_told() {
+    let (mut world, publisher) = late(10, recalling(0));
+    world.server.consumers_max = 0;
+    world.enqueue_numbered(publisher, 12);
+    assert!(world.settle(60 * SECOND));
+    let failure = failure(&world, publisher);
+    assert!(matches!(failure, Some(PublisherError::RecallRefused { err_code: 10026, .. })), "{failure:?}");
+    let told = world.publisher_notices.iter().filter(|notice| {
+        matches!(notice, Notice::RecallPaused { anomaly: Anomaly::Refused { err_code: 10026, .. }, .. })
+    });
+    assert!(told.count() > 3);
 }
 
 #[test]

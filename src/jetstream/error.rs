@@ -71,7 +71,7 @@ pub enum PublisherError {
     },
 }
 
-/// Why a pass ended. Nothing is lost by it: what is unsettled is sent again.
+/// Why a pass ended, or the reading back of ids paused. Nothing is lost by it: what is unsettled is sent again.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Anomaly {
@@ -90,6 +90,8 @@ pub enum Anomaly {
     Silence,
     /// Later messages were answered, the first unsettled was not.
     Overtaken,
+    /// A question about what the stream holds was not answered, or not wholly.
+    Untold,
 }
 
 impl fmt::Display for Anomaly {
@@ -99,6 +101,7 @@ impl fmt::Display for Anomaly {
             Self::Refused { code, err_code, description } => write!(f, "{description} ({code}, {err_code})"),
             Self::Silence => f.write_str("no acknowledgement within the send timeout"),
             Self::Overtaken => f.write_str("later messages were acknowledged, the first was not"),
+            Self::Untold => f.write_str("a question about what the stream holds was not answered, or not wholly"),
         }
     }
 }

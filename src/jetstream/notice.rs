@@ -17,6 +17,14 @@ pub enum Notice {
         /// Unsettled messages that were found to be stored, and later ones that can still be.
         found: usize,
     },
+    /// The ids that the stream holds could not be read back any further; that goes on after a pause, and nothing is written
+    /// before it has come to its end.
+    RecallPaused {
+        /// Why.
+        anomaly: Anomaly,
+        /// For how long.
+        pause: Duration,
+    },
     /// Writing stopped for a while; what is unsettled will be written again.
     Paused {
         /// Why.

@@ -363,7 +363,7 @@ impl Publisher {
         match tail.first() {
             Some(b'I') => self.take_stream_info(tail, status, delivery.payload, now),
             Some(b'V') => self.take_read_back(tail, status, delivery.payload, now),
-            Some(b'C' | b'N' | b'R') => self.take_recall_answer(tail, status, delivery.payload, now),
+            Some(b'C' | b'N' | b'R') => self.take_recall_answer(tail, status, delivery, now),
             _ => self.statistics.garbled += 1,
         }
     }
@@ -434,7 +434,8 @@ impl Publisher {
             let last = self.last_anomaly.take();
             return self.fail(PublisherError::Exhausted { elapsed, last });
         }
-        self.recall.handle_timeout(now);
+        let progress = self.recall.handle_timeout(now);
+        self.go_on_after(progress, Anomaly::Untold, now);
         self.lane.wake(now);
         if self.lane.is_overtaken(now) {
             self.pass_over(Anomaly::Overtaken, Pace::Soon, now);

@@ -108,6 +108,8 @@ pub(crate) enum Progress {
     None,
     /// All is read, or as much as may be held.
     Read,
+    /// The consumer is lost, or an answer: it begins anew after this pause.
+    Lost(Duration),
 }
 
 impl Recall {
@@ -185,10 +187,12 @@ impl Recall {
     }
 
     /// Begins anew behind what was read, after a pause.
-    pub(crate) fn start_anew(&mut self, now: Instant) {
+    pub(crate) fn start_anew(&mut self, now: Instant) -> Duration {
         self.leave_consumer();
         self.fruitless = self.fruitless.saturating_add(1);
-        self.standing = Standing::Paused { until: now + self.backoff.pause(self.fruitless) };
+        let pause = self.backoff.pause(self.fruitless);
+        self.standing = Standing::Paused { until: now + pause };
+        pause
     }
 
     /// The stream has to be looked at first.
@@ -267,8 +271,7 @@ impl Recall {
         }
         if delivered.number != self.brought + 1 || delivered.seq <= self.seen {
             // One has been lost on the way, or this is no consumer.
-            self.start_anew(now);
-            return Some(Progress::None);
+            return Some(Progress::Lost(self.start_anew(now)));
         }
         self.brought = delivered.number;
         self.owed = self.owed.saturating_sub(1);
@@ -294,7 +297,7 @@ impl Recall {
     }
 
     /// The server has said something about a batch; `status` as of HTTP.
-    pub(crate) fn handle_status(&mut self, status: u16, now: Instant) {
+    pub(crate) fn handle_status(&mut self, status: u16, now: Instant) -> Progress {
         match status {
             // Waited for long enough, or none there: the leader knows whether there should be.
             404 | 408 => {
@@ -306,8 +309,9 @@ impl Recall {
             // A sign of life.
             100 => {}
             // The consumer is gone, or nobody leads it.
-            _ => self.start_anew(now),
+            _ => return Progress::Lost(self.start_anew(now)),
         }
+        Progress::None
     }
 
     /// The leader's next message after those seen, if there is one.
@@ -318,7 +322,7 @@ impl Recall {
         }
         self.lagging += 1;
         if self.lagging > LAGGING_MAX {
-            self.start_anew(now);
+            return Progress::Lost(self.start_anew(now));
         } else if self.owed == 0 {
             self.standing = Standing::Due(Step::Pull);
         } else {
@@ -327,12 +331,13 @@ impl Recall {
         Progress::None
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Progress {
         match self.standing {
             Standing::Paused { until } if until <= now => self.standing = Standing::Due(Step::Create),
-            Standing::Asked { deadline, .. } if deadline <= now => self.start_anew(now),
+            Standing::Asked { deadline, .. } if deadline <= now => return Progress::Lost(self.start_anew(now)),
             _ => {}
         }
+        Progress::None
     }
 
     // Wishes and getters.

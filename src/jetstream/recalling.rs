@@ -1,18 +1,19 @@
 //! When a publisher reads ids back, and what it makes of them: messages that are stored already are never sent.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use serde_json::Value;
 
-use super::ack::PubAck;
+use super::ack::{PubAck, capped};
 use super::delivered::Delivered;
 use super::id_set::Digest;
 use super::in_flight::State;
 use super::publisher::Publisher;
 use super::recall::Progress;
 use super::verdict::Verdict;
-use super::{Notice, Outcome, PublisherError, StoredMessage, StreamWarning};
+use super::{Anomaly, Notice, Outcome, PublisherError, StoredMessage, StreamWarning};
 use crate::connection::{Delivery, Outbox};
 use crate::time::Instant;
 
@@ -79,22 +80,46 @@ impl Publisher {
         self.unheard_since = None;
         // What cannot be read in the headers that another writer gave a message is no id of ours.
         let id = delivery.headers.as_ref().and_then(|headers| headers.value("Nats-Msg-Id"));
-        if self.recall.handle_delivered(delivered, id, now) == Some(Progress::Read) {
-            self.have_read(now);
+        if let Some(progress) = self.recall.handle_delivered(delivered, id, now) {
+            self.go_on_after(progress, Anomaly::Untold, now);
         }
     }
 
     /// An answer to a question about the consumer.
-    pub(super) fn take_recall_answer(&mut self, tail: &[u8], status: Option<u16>, payload: &[u8], now: Instant) {
+    pub(super) fn take_recall_answer(
+        &mut self,
+        tail: &[u8],
+        status: Option<u16>,
+        delivery: &Delivery<'_>,
+        now: Instant,
+    ) {
         if !self.recall.is_answer(tail) {
             return;
         }
         match (tail[0], status) {
-            (b'R', Some(status)) => self.recall.handle_status(status, now),
-            (_, Some(_)) => self.recall.start_anew(now),
-            (b'C', None) => self.take_created(payload, now),
-            (b'N', None) => self.take_look(payload, now),
+            (step, Some(status)) => {
+                let progress = match step {
+                    b'R' => self.recall.handle_status(status, now),
+                    _ => Progress::Lost(self.recall.start_anew(now)),
+                };
+                let words = delivery.headers.as_ref().and_then(|headers| headers.description()).unwrap_or_default();
+                self.go_on_after(progress, anomaly(status, words), now);
+            }
+            (b'C', None) => self.take_created(delivery.payload, now),
+            (b'N', None) => self.take_look(delivery.payload, now),
             (_, None) => self.statistics.garbled += 1,
+        }
+    }
+
+    /// What comes of a word of the consumer or about it; `anomaly` is what it says where it is lost.
+    pub(super) fn go_on_after(&mut self, progress: Progress, anomaly: Anomaly, now: Instant) {
+        match progress {
+            Progress::None => {}
+            Progress::Read => self.have_read(now),
+            Progress::Lost(pause) => {
+                self.last_anomaly = Some(anomaly.clone());
+                self.notice(Notice::RecallPaused { anomaly, pause });
+            }
         }
     }
 
@@ -127,27 +152,30 @@ impl Publisher {
                 return;
             }
         };
-        if self.recall.handle_look(next, now) == Progress::Read {
-            self.have_read(now);
-        }
+        let progress = self.recall.handle_look(next, now);
+        self.go_on_after(progress, Anomaly::Untold, now);
     }
 
-    fn take_recall_refusal(&mut self, code: u16, err_code: u16, description: alloc::string::String, now: Instant) {
+    fn take_recall_refusal(&mut self, code: u16, err_code: u16, description: String, now: Instant) {
         // JetStream's error codes.
         const IN_USE: u16 = 10013;
         const EXISTS: u16 = 10148;
         const NO_CONSUMER: u16 = 10014;
         const CONSUMERS_MAX: u16 = 10026;
         const NO_STREAM: u16 = 10059;
+        let is_passing = match err_code {
+            IN_USE | EXISTS | NO_CONSUMER => true,
+            CONSUMERS_MAX => self.recall.is_haunted(),
+            _ => code == 503 || matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly),
+        };
         match err_code {
             NO_STREAM => {
                 self.recall.want_again();
                 self.check.doubt(now);
             }
-            IN_USE | EXISTS | NO_CONSUMER => self.recall.start_anew(now),
-            CONSUMERS_MAX if self.recall.is_haunted() => self.recall.start_anew(now),
-            _ if matches!(Verdict::of(code, err_code), Verdict::RetrySoon | Verdict::RetrySlowly) || code == 503 => {
-                self.recall.start_anew(now);
+            _ if is_passing => {
+                let progress = Progress::Lost(self.recall.start_anew(now));
+                self.go_on_after(progress, Anomaly::Refused { code, err_code, description }, now);
             }
             _ => self.fail(PublisherError::RecallRefused { err_code, description }),
         }
@@ -217,5 +245,13 @@ impl Publisher {
             entry.state = State::Checking { seq };
         }
         self.read_back.ask(ordinal, seq);
+    }
+}
+
+/// What a status says, in the server's words.
+fn anomaly(status: u16, words: &[u8]) -> Anomaly {
+    match status {
+        503 => Anomaly::NoResponders,
+        code => Anomaly::Refused { code, err_code: 0, description: capped(&String::from_utf8_lossy(words)) },
     }
 }

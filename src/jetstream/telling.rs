@@ -9,6 +9,10 @@ pub(super) fn tell(notice: &Notice) {
         Notice::Recalled { until, found } => {
             tracing::info!(target: "natsink::publisher", until, found, "read back to sequence {until}: {found} ids are there");
         }
+        Notice::RecallPaused { anomaly, pause } => {
+            let millis = pause.as_millis();
+            tracing::warn!(target: "natsink::publisher", millis, "reading back paused for {millis} ms: {anomaly}");
+        }
         Notice::Paused { anomaly, pause } => {
             let millis = pause.as_millis();
             tracing::warn!(target: "natsink::publisher", millis, "paused for {millis} ms: {anomaly}");

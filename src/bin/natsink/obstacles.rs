@@ -49,15 +49,11 @@ impl Obstacles {
                     self.kept.clear();
                     self.verified = true;
                 }
-                Notice::Paused { anomaly, .. } => {
-                    let kind = match anomaly {
-                        Anomaly::NoResponders => "no_responders",
-                        Anomaly::Refused { .. } => "refused",
-                        Anomaly::Silence => "ack_timeout",
-                        _ => "overtaken",
-                    };
-                    self.keep(kind, anomaly.to_string());
+                Notice::Paused { anomaly, .. } => self.keep(kind_of_anomaly(&anomaly), anomaly.to_string()),
+                Notice::RecallPaused { anomaly, .. } => {
+                    self.keep(kind_of_anomaly(&anomaly), format!("reading back pauses: {anomaly}"));
                 }
+                Notice::Recalled { .. } => self.kept.clear(),
                 _ => {}
             }
         }
@@ -75,6 +71,16 @@ impl Obstacles {
             self.kept.pop_front();
         }
         self.kept.push_back(obstacle);
+    }
+}
+
+fn kind_of_anomaly(anomaly: &Anomaly) -> &'static str {
+    match anomaly {
+        Anomaly::NoResponders => "no_responders",
+        Anomaly::Refused { .. } => "refused",
+        Anomaly::Silence => "ack_timeout",
+        Anomaly::Untold => "read_back",
+        _ => "overtaken",
     }
 }
 
