@@ -98,6 +98,21 @@ async fn outcomes_tell_the_truth() {
 }
 
 #[tokio::test]
+async fn a_stream_that_stores_under_other_subjects_holds_no_collisions() {
+    let server = Server::start(ServerOptions::default());
+    let mut raw = Raw::connect(&server.url());
+    let transform = json!({"src": "orders.>", "dest": "moved.>"});
+    raw.create_stream(json!({"name": "ORDERS", "subjects": ["orders.>"], "subject_transform": transform}));
+    let (_client, publisher) = publisher(&server.url()).await;
+    assert_eq!(within(publish(&publisher, "a", "one").await).await, Outcome::Stored { seq: 1 });
+    assert_eq!(raw.stored("ORDERS")[0].subject, "moved.new");
+    let again = within(publish(&publisher, "a", "one").await).await;
+    assert_eq!(again, Outcome::Duplicate { seq: 1, verified: true });
+    let other = within(publish(&publisher, "a", "two").await).await;
+    assert_eq!(other, Outcome::Rejected(Rejection::IdCollision { seq: 1 }));
+}
+
+#[tokio::test]
 async fn messages_without_an_id_get_one_of_their_own() {
     let server = Server::start(ServerOptions::default());
     let mut raw = orders(&server);

@@ -281,6 +281,24 @@ fn a_503_makes_it_look_at_the_stream_which_is_another() {
 }
 
 #[test]
+fn before_it_sends_again_it_looks_at_the_stream_which_is_another() {
+    for swallows_all in [true, false] {
+        let (mut world, publisher) = under_way();
+        world.stream().created = "2026-11-24T00:00:00Z".into();
+        world.server.script(script(move |number, attempt| match (attempt, number) {
+            (1, 1) => Verdict::Drop,
+            (1, _) if swallows_all => Verdict::Drop,
+            _ => Verdict::Store,
+        }));
+        world.enqueue_numbered(publisher, 5);
+        assert!(world.settle(7 * SECOND));
+        let failure = failure(&world, publisher);
+        assert!(matches!(failure, Some(PublisherError::Stream(StreamProblem::Recreated { .. }))), "{failure:?}");
+        assert_eq!(statistics(&world, publisher).replayed, 0, "nothing was sent into it again");
+    }
+}
+
+#[test]
 fn at_a_reconnect_it_looks_at_the_stream_which_is_shorter() {
     let (mut world, publisher) = under_way();
     world.enqueue_numbered(publisher, 4);

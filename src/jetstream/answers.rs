@@ -144,7 +144,7 @@ impl Publisher {
         let outcome = match stored {
             None => Outcome::Duplicate { seq, verified: false },
             Some(stored)
-                if stored.subject.as_bytes() == self.ledger.subject(entry)
+                if (self.check.transforms() || stored.subject.as_bytes() == self.ledger.subject(entry))
                     && stored.payload == self.ledger.payload(entry) =>
             {
                 Outcome::Duplicate { seq, verified: true }

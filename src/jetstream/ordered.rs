@@ -225,6 +225,11 @@ impl Ordered {
         over
     }
 
+    /// Whether passes have ended since the watermark last moved.
+    pub(crate) fn has_paused(&self) -> bool {
+        self.pauses + self.soon_pauses > 0
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         matches!(self.gait, Gait::Paused { .. })
     }

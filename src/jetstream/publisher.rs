@@ -351,7 +351,7 @@ impl Publisher {
         if self.failure.is_some() {
             return;
         }
-        self.unheard_since = None;
+        let unheard_since = self.unheard_since.take();
         if delivery.is_damaged {
             self.statistics.garbled += 1;
             return;
@@ -361,7 +361,13 @@ impl Publisher {
             return self.take_answer(tail, status, delivery.payload, now);
         }
         match tail.first() {
-            Some(b'I') => self.take_stream_info(tail, status, delivery.payload, now),
+            Some(b'I') => {
+                self.take_stream_info(tail, status, delivery.payload, now);
+                if self.check.is_verified() && self.lane.has_paused() {
+                    // That a stream is there says nothing of the messages that it leaves unanswered.
+                    self.unheard_since = unheard_since;
+                }
+            }
             Some(b'V') => self.take_read_back(tail, status, delivery.payload, now),
             Some(b'C' | b'N' | b'R') => self.take_recall_answer(tail, status, delivery, now),
             _ => self.statistics.garbled += 1,

@@ -49,8 +49,11 @@ impl Publisher {
         let pause = self.lane.anomaly(pace, self.ledger.front(), now);
         self.silence = None;
         self.statistics.anomalies += 1;
-        if anomaly == Anomaly::NoResponders {
+        // Nothing was answered by the stream that was looked at: it may be another one by now.
+        if !matches!(anomaly, Anomaly::Refused { .. }) {
             self.check.doubt(now + pause);
+        }
+        if anomaly == Anomaly::NoResponders {
             self.ask_again();
         }
         self.last_anomaly = Some(anomaly.clone());

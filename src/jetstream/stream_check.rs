@@ -90,6 +90,11 @@ impl StreamCheck {
         self.began_after
     }
 
+    /// Whether the stream gives messages other subjects.
+    pub(crate) fn transforms(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.transforms)
+    }
+
     /// What headers and payload together may be, bytes, when the server takes `max_payload`.
     pub(crate) fn size_max(&self, max_payload: usize) -> usize {
         self.info.as_ref().and_then(|info| info.max_msg_size).unwrap_or(usize::MAX).min(max_payload)

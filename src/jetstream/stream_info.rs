@@ -31,6 +31,8 @@ pub struct StreamInfo {
     pub duplicate_window: Duration,
     /// The largest message it takes, headers and payload, bytes; `None` leaves it to the server.
     pub max_msg_size: Option<usize>,
+    /// Whether it stores messages under other subjects than those they were published to.
+    pub transforms: bool,
     /// What a person should know before trusting it.
     pub warnings: Vec<StreamWarning>,
 }
@@ -176,6 +178,7 @@ impl StreamInfo {
             replicas: number(config, "num_replicas").max(1),
             duplicate_window: Duration::from_nanos(number(config, "duplicate_window")),
             max_msg_size: max_msg_size.and_then(|max| usize::try_from(max).ok()),
+            transforms: config.get("subject_transform").is_some_and(|transform| !transform.is_null()),
             warnings: warnings(config),
         })
     }
