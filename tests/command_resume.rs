@@ -318,6 +318,13 @@ fn a_run_that_finds_no_server_can_be_stopped() {
     let mut bare = place.start(&["--url", &nobody]);
     bare.tells("cannot connect");
     bare.stop("TERM").fails(143, "signal", &["before anything was sent"]);
+    place.write("log", events(1));
+    let mut endless = place.start(&["--url", &nobody, "--input", "log", "--follow"]);
+    endless.tells("cannot connect");
+    let ended = endless.stop("TERM");
+    let exit =
+        json!({"code": 0, "kind": "stopped", "message": "stopped by a signal; no checkpoint holds the position"});
+    assert_eq!(ended.receipt["exit"], exit, "{ended:?}");
     let args = ["--checkpoint", "c", "--input-id", "x"];
     place.pipe(&args, events(2)).ends(0, [2, 2, 0, 0, 0, 0]);
     let mut kept = place.start(&[&args[..], &["--url", &nobody]].concat());

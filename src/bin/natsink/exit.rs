@@ -48,6 +48,8 @@ pub(crate) enum Finish {
     Done,
     /// By a signal, its position held by a checkpoint.
     Stopped,
+    /// By a signal that is the only end of a file that is followed. No checkpoint holds the position.
+    Unheld,
 }
 
 impl Code {
@@ -90,7 +92,7 @@ impl Finish {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Stopped => "stopped",
+            Self::Stopped | Self::Unheld => "stopped",
         }
     }
 
@@ -98,6 +100,7 @@ impl Finish {
         match self {
             Self::Done => "end of input",
             Self::Stopped => "stopped by a signal, position held by the checkpoint",
+            Self::Unheld => "stopped by a signal; no checkpoint holds the position",
         }
     }
 }

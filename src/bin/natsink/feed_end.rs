@@ -149,6 +149,7 @@ impl Feed<'_> {
                 let message = format!("stopped by signal {signal}; no checkpoint holds the position");
                 Err(Failure::new(Code::Signal(signal), "signal", message))
             }
+            Some(_) if !held => Ok(Finish::Unheld),
             _ => Ok(Finish::Stopped),
         }
     }

@@ -63,13 +63,14 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
     let dead_letter = opening::open_dead_letter(plan, saved.as_ref())?;
     let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.before.as_ref());
     let mut places = Places::new(plan, saved.as_ref().map(|saved| &saved.input), before)?;
-    let is_well = saved.is_some() || places.is_endless();
+    let is_endless = places.is_endless();
+    let stopped = |signal| stopped(signal, saved.is_some(), is_endless);
     // A file that is followed may come later; meanwhile there is a server to be looked for.
     let mut found = None;
     if !places.is_endless() {
         match first(&mut places, &mut signals, || board.show(|_| ())).await? {
             Look::Found(first) => found = Some(first),
-            Look::Stopped(signal) => return stopped(signal, is_well),
+            Look::Stopped(signal) => return stopped(signal),
         }
     }
     receipt.position = saved.as_ref().map_or(0, |saved| saved.input.position);
@@ -83,13 +84,13 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
     signals.reconnect(connections.all(), board.clone());
     let mut readying = Readying { plan, connections: &connections, lanes: &mut lanes, board };
     if let Look::Stopped(signal) = readying.wait(&mut signals).await? {
-        return stopped(signal, is_well);
+        return stopped(signal);
     }
     let (mut place, start) = match found {
         Some(found) => found,
         None => match first(&mut places, &mut signals, || readying.idle()).await? {
             Look::Found(first) => first,
-            Look::Stopped(signal) => return stopped(signal, is_well),
+            Look::Stopped(signal) => return stopped(signal),
         },
     };
     receipt.position = start.position;
@@ -101,7 +102,7 @@ async fn deliver(plan: &Plan, board: &Board, receipt: &mut Receipt) -> Result<Fi
             };
             let check = fresh_start::check(plan, sink, client, &input);
             match alive(check, &mut signals, board).await? {
-                Look::Stopped(signal) => return stopped(signal, is_well),
+                Look::Stopped(signal) => return stopped(signal),
                 Look::Found(None) => {}
                 Look::Found(Some(doubt)) => {
                     log::warn(format_args!("{}; where it was lost: {}", doubt.words, doubt.line));
@@ -239,6 +240,10 @@ async fn alive<T>(
 }
 
 /// How a run ends that a signal has stopped before it read anything.
-fn stopped(signal: u8, is_well: bool) -> Result<Finish, Failure> {
-    if is_well { Ok(Finish::Stopped) } else { Err(verdict::of_signal(signal)) }
+fn stopped(signal: u8, is_held: bool, is_endless: bool) -> Result<Finish, Failure> {
+    match (is_held, is_endless) {
+        (true, _) => Ok(Finish::Stopped),
+        (false, true) => Ok(Finish::Unheld),
+        (false, false) => Err(verdict::of_signal(signal)),
+    }
 }
