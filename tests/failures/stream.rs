@@ -125,6 +125,10 @@ fn exhausted(place: &Place, text: &str, words: &[&str], make_room: impl FnOnce()
     given_up.fails(69, "unavailable", words);
     assert!(given_up.count("pending") > 0 && given_up.count("dead") == 0, "{given_up:?}");
     assert!(given_up.took < Duration::from_secs(15), "{given_up:?}");
+    // Each pause is longer than the one before.
+    let pause = |line: &str| line.split_once("paused for ")?.1.split(' ').next()?.parse::<u64>().ok();
+    let pauses: Vec<u64> = given_up.told.lines().filter_map(pause).collect();
+    assert!(pauses.len() > 2 && pauses.is_sorted_by(|before, after| before < after), "{pauses:?}: {given_up:?}");
     let held = place.position("c");
     let mut shown = Shown::start(place, &args);
     shown.run.tells(words[0]);
