@@ -353,6 +353,9 @@ fn weaknesses_of_a_stream_come_with_the_line_that_mends_them() {
         "{checked:?}"
     );
     assert!(checked.fix("consumers remove messages").contains("--retention limits"), "{checked:?}");
+    place.create_stream(json!({ "name": "WORK", "subjects": ["work.>"], "retention": "workqueue" }));
+    let work = check(&place, &["--url", &place.server.url(), "--stream", "WORK", "--subject", "work.x"]);
+    assert!(work.passes().fix("consumers remove messages").contains("--retention limits"), "{work:?}");
     assert!(checked.fix("all 1 consumers").ends_with("nats consumer rm ORDERS NAME"), "{checked:?}");
     for (words, prefix) in [
         ("under 2 minutes", ""),
