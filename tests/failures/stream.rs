@@ -78,7 +78,7 @@ fn no_responders_without_a_stream() {
     let args = ["run", "--url", &place.server.url(), "--subject", "orders.events", "--input-id", "x"];
     let mut unheard = place.start_bare(&args);
     unheard.pipe_all(lines.as_str());
-    unheard.end().ends(0, [100, 100, 0, 0, 0, 0]);
+    unheard.end().ends(0, [100, 100, 0, 0, 0, 0]).says(&["no stream is named", "at most once"]);
     let mut listener = place.raw();
     listener.subscribe("orders.>");
     listener.flush();

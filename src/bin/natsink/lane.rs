@@ -77,7 +77,13 @@ impl<'a> Lane<'a> {
                             made.map_err(|error| Failure::new(Code::Config, "publisher", error.to_string()))?,
                         )
                     }
-                    None => Outlet::Core(Box::new(CoreOutlet::new(client.clone(), plan.in_flight, nats.batch_timeout))),
+                    None => {
+                        log::info(format_args!(
+                            "sink {}: no stream is named, so events go to core NATS, at most once beyond the server's socket",
+                            sink.id
+                        ));
+                        Outlet::Core(Box::new(CoreOutlet::new(client.clone(), plan.in_flight, nats.batch_timeout)))
+                    }
                 };
                 (outlet, Some((number, client)))
             }
