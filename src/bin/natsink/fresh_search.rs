@@ -8,8 +8,8 @@ use natsink::config::{Input as InputPlan, Plan};
 use natsink::sink::{Input, Mapper, Record};
 use natsink::time::Instant;
 
-use super::opening;
 use super::stream_sink::StreamSink;
+use super::{log, opening};
 
 /// Bytes read at a time.
 const BLOCK_LEN: usize = 1024 * 1024;
@@ -31,6 +31,11 @@ pub(crate) async fn search(plan: &Plan, sink: StreamSink<'_>, input: &Input, id:
     let InputPlan::File { path, .. } = &plan.source.input else { return Search::Unknown };
     let of_sink = plan.sinks.iter().find(|of| of.id == sink.id);
     let Some(Ok(mapper)) = of_sink.map(|of| opening::mapper(plan, of, input.clone())) else { return Search::Unknown };
+    log::info(format_args!(
+        "there is no checkpoint: looking in {} for the last event of stream {}",
+        path.display(),
+        sink.stream
+    ));
     let (path, id): (PathBuf, String) = (path.clone(), id.into());
     // With its line feed.
     let line_len_max = plan.source.line_bytes_max as u64 + 1;
