@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use natsink::io::{InputKind, Look, Origin, SavedInput, Segment, SourceError, Trail};
@@ -159,6 +160,24 @@ fn a_file_that_was_not_read_yet_is_known_by_its_identity() {
     let segments = plan(&path, Some(&saved)).unwrap();
     let origins: Vec<Origin> = segments.iter().map(|segment| segment.origin).collect();
     assert_eq!(origins, [Origin::Rotated, Origin::Replaced]);
+}
+
+#[test]
+fn a_rotated_file_that_may_not_be_read_is_named() {
+    let folder = Folder::new();
+    let path = folder.write("in", "a\n");
+    let saved = first_run(&path, 2);
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    folder.rename("in", "in.2");
+    let hidden = folder.write("in.1", "b\n");
+    fs::File::open(&hidden).unwrap().set_modified(modified).unwrap();
+    folder.write("in", "c\n");
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::File::open(&hidden).is_ok() {
+        return eprintln!("skipped: this user may read everything");
+    }
+    let error = plan(&path, Some(&saved)).unwrap_err();
+    assert!(matches!(&error, SourceError::Open { path, .. } if *path == hidden), "{error}");
 }
 
 #[test]

@@ -219,12 +219,11 @@ impl Trail {
             }
             Err(error) => return Ok(Err(error)),
         };
-        let found = match &self.last {
-            Last::Nothing | Last::Reading(_) => self.at_path(here, Origin::New, 0)?.into_iter().collect(),
-            Last::Saved(known) if self.from_start => self.again(known, here)?.into_iter().collect(),
-            Last::Saved(_) | Last::Finished(..) | Last::Cut(..) => self.after(here)?,
-        };
-        Ok(Ok(found))
+        match &self.last {
+            Last::Nothing | Last::Reading(_) => Ok(Ok(self.at_path(here, Origin::New, 0)?.into_iter().collect())),
+            Last::Saved(known) if self.from_start => Ok(Ok(self.again(known, here)?.into_iter().collect())),
+            Last::Saved(_) | Last::Finished(..) | Last::Cut(..) => self.after(here),
+        }
     }
 
     /// The file at the path from its beginning, when it can be read.
@@ -256,25 +255,30 @@ impl Trail {
 
     /// What comes after the file that is known: its rest, wherever it lies, the files that came and went after it, and the
     /// one that is at the path now.
-    fn after(&mut self, here: Option<File>) -> io::Result<Vec<Segment>> {
+    fn after(&mut self, here: Option<File>) -> io::Result<Result<Vec<Segment>, SourceError>> {
         let neighbours = rotation::neighbours(&self.path, here.as_ref())?;
         let (rest, mark) = match self.rest(here.as_ref(), &neighbours)? {
-            Rest::Here(segment) => return Ok(vec![segment]),
-            Rest::Nowhere => return Ok(Vec::new()),
+            Rest::Here(segment) => return Ok(Ok(vec![segment])),
+            Rest::Nowhere => return Ok(Ok(Vec::new())),
             Rest::Moved(segment, mark) => (Some(segment), Some(mark)),
             Rest::Gone(modified) => (None, modified.map(|modified| Mark { modified, file: None })),
         };
         if !core::mem::replace(&mut self.told_end, true) {
             self.tell_end(rest.as_ref(), mark, &neighbours);
         }
-        let Some(known) = self.last.known() else { return Ok(Vec::new()) };
+        let Some(known) = self.last.known() else { return Ok(Ok(Vec::new())) };
         let mut generation = known.input.generation();
         let mut found = Vec::new();
         if let Some(rest) = rest.filter(|rest| rest.file_len().is_ok_and(|len| len > rest.position)) {
             found.push(rest);
         }
         for file in mark.map_or_else(Vec::new, |mark| rotation::between(&self.path, mark, neighbours)) {
-            let opened = file.open()?;
+            let opened = match file.open() {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Ok(Err(SourceError::Open { path: file.path, error }));
+                }
+                opened => opened?,
+            };
             generation = generation.saturating_add(1);
             found.push(Segment::new(file.path, opened, Origin::Between, generation)?);
         }
@@ -282,7 +286,7 @@ impl Trail {
         if self.follow.is_none() || found.is_empty() {
             found.extend(self.at_path(here, Origin::Replaced, generation.saturating_add(1))?);
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 
     /// Where the rest of the file that is known lies. It is recognised by its bytes before the position, not by its inode:
