@@ -148,11 +148,11 @@ impl World {
         self.server_up = self.server_up.min(self.now);
     }
 
-    /// JetStream goes, or comes back. When it comes back while something is on its way, one message can be refused and the one
-    /// behind it be stored.
+    /// JetStream goes, or comes back. When it comes back while something is on its way, or an answer was swallowed, one message
+    /// can have been refused and the one behind it be stored.
     pub(super) fn switch_jetstream(&mut self, on: bool) {
         let mut wires = self.links.iter().flat_map(|link| [&link.up, &link.down]);
-        let is_quiet = wires.all(super::wire::Wire::is_empty) && self.session.outbox_len() == 0;
+        let is_quiet = wires.all(|wire| wire.is_empty() && !wire.blackholed) && self.session.outbox_len() == 0;
         if on && !self.server.jetstream && !is_quiet {
             self.server.handle_adverse();
         }
