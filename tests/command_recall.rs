@@ -177,3 +177,19 @@ fn without_permission_to_read_back_nothing_is_sent() {
     place.write("in", events(40));
     place.holds_exactly("in");
 }
+
+#[test]
+fn a_pipe_that_breaks_off_earlier_than_the_last_one_leaves_what_is_stored_behind_it_in_doubt() {
+    let place = forgetful(ServerOptions::default());
+    let mut raw = place.raw();
+    let args = ["--checkpoint", "c", "--input-id", "x"];
+    place.pipe(&args, events(5)).ends(0, [5, 5, 0, 0, 0, 0]);
+    let kept = place.read("c");
+    place.pipe(&args, events(50)).ends(0, [45, 45, 0, 0, 0, 0]);
+    // As a crash before the next checkpoint leaves it.
+    place.write("c", kept);
+    forget(&mut raw);
+    place.pipe(&args, events(20)).ends(0, [15, 0, 15, 0, 0, 0]);
+    place.pipe(&args, events(60)).ends(0, [40, 10, 30, 0, 0, 0]);
+    holds(&place, &events(60));
+}

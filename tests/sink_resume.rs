@@ -124,12 +124,24 @@ fn at_the_end_of_all_there_is_nothing_was_sent_that_is_not_known() {
     let first = commit(&mut pipeline);
     assert_eq!(first.read_from, 1);
     let tag = send(&mut pipeline);
-    pipeline.handle_all_read();
+    pipeline.handle_all_read(false);
     pipeline.handle_outcome(tag, &Outcome::Stored { seq: 13 }, Instant::ZERO);
     assert_eq!(commit(&mut pipeline).read_from, 1, "something was pending");
-    pipeline.handle_all_read();
+    pipeline.handle_all_read(false);
     let batches = pipeline.counts().batches;
     let last = commit(&mut pipeline);
     assert_eq!((last.read_from, last.later, last.records), (13, None, 0));
     assert_eq!((pipeline.counts().batches, pipeline.take_commit()), (batches, None));
+}
+
+#[test]
+fn a_pipe_that_ends_among_what_an_earlier_run_has_stored_proves_nothing() {
+    let mut pipeline = pipeline(Start { read_from: 1, ..Start::default() });
+    pipeline.handle_began(10);
+    settle(&mut pipeline, Outcome::Duplicate { seq: 5, verified: true });
+    pipeline.handle_all_read(true);
+    assert_eq!(commit(&mut pipeline).read_from, 1, "what follows can be in the stream too");
+    settle(&mut pipeline, Outcome::Stored { seq: 12 });
+    pipeline.handle_all_read(true);
+    assert_eq!(commit(&mut pipeline).read_from, 12, "what follows something new is new");
 }

@@ -261,8 +261,8 @@ impl FanOut {
     }
 
     /// All that there is of the input was read, see [`Pipeline::handle_all_read`].
-    pub fn handle_all_read(&mut self) {
-        self.members.iter_mut().for_each(|member| member.pipeline.handle_all_read());
+    pub fn handle_all_read(&mut self, was_more: bool) {
+        self.members.iter_mut().for_each(|member| member.pipeline.handle_all_read(was_more));
     }
 
     /// The subject of this sink's message with this tag, while it waits for its answer.

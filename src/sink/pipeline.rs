@@ -274,6 +274,7 @@ impl Pipeline {
             self.replay.found(tag, seq, self.ring.first_tag());
         } else {
             self.counts.stored += 1;
+            self.replay.stored(tag);
         }
         self.counts.saw(seq);
         self.advance(now);
@@ -315,10 +316,11 @@ impl Pipeline {
     }
 
     /// All that there is of the input was read, and what comes will be new: where all of it is settled, no earlier run can have
-    /// sent what comes.
-    pub fn handle_all_read(&mut self) {
+    /// sent what comes. `was_more` where the input may have been longer for an earlier run, as a pipe can whose writer fails:
+    /// then nothing is concluded from an end that an earlier run has passed.
+    pub fn handle_all_read(&mut self, was_more: bool) {
         if self.is_settled() {
-            self.replay.all_read(self.ring.next_tag(), self.counts.last_seq);
+            self.replay.all_read(self.ring.next_tag(), self.counts.last_seq, was_more);
         }
     }
 

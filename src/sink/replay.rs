@@ -15,6 +15,9 @@ pub(super) struct Replay {
     reach: u64,
     /// Where the stream ended before this run sent anything, once that is known.
     began_after: Option<u64>,
+    /// The last record that an earlier run has stored, as far as is known, and the last that this one has.
+    last_found: Option<u64>,
+    last_new: Option<u64>,
     /// Whether more is known than when it was last written down, although nothing was settled since.
     has_news: bool,
 }
@@ -22,7 +25,17 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn new(start: &Start, reach: u64) -> Self {
         let later = start.later.map(|later| (later.records, later.seq));
-        Self { read_from: start.read_from, later, end: reach, reach, began_after: None, has_news: false }
+        let (last_found, last_new, began_after) = (None, None, None);
+        Self {
+            read_from: start.read_from,
+            later,
+            end: reach,
+            reach,
+            began_after,
+            last_found,
+            last_new,
+            has_news: false,
+        }
     }
 
     /// The sequence after which the stream can hold the record with this tag, if it is sent now. What no earlier run has
@@ -55,8 +68,11 @@ impl Replay {
     }
 
     /// All that there is was read and is settled, up to `last_seq`: whatever comes, from this tag on, no earlier run can have
-    /// sent.
-    pub(super) fn all_read(&mut self, next: u64, last_seq: u64) {
+    /// sent. Where an earlier run may have read more, that is so behind what is new.
+    pub(super) fn all_read(&mut self, next: u64, last_seq: u64, was_more: bool) {
+        if was_more && self.last_new <= self.last_found {
+            return;
+        }
         self.has_news |= next < self.end;
         self.end = self.end.min(next);
         self.read_from = self.read_from.max(last_seq);
@@ -71,12 +87,18 @@ impl Replay {
         self.has_news = false;
     }
 
+    /// The record with this tag was not in the stream before.
+    pub(super) fn stored(&mut self, tag: u64) {
+        self.last_new = self.last_new.max(Some(tag));
+    }
+
     /// The stream held the record with this tag already, at this sequence; `first` is the first that is not settled.
     pub(super) fn found(&mut self, tag: u64, seq: u64, first: u64) {
         if self.began_after.is_some_and(|began_after| seq > began_after) {
             // It is this run's own copy.
             return;
         }
+        self.last_found = self.last_found.max(Some(tag));
         self.pass(first);
         // The run that sent it had settled what is as far before it, and sent what is as far behind it later.
         let at = tag.saturating_add(self.reach);

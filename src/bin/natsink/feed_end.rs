@@ -99,7 +99,7 @@ impl Feed<'_> {
         self.write_gaps(is_end)?;
         self.name_streams();
         if is_end && self.places.is_end(self.fan_out.position()) {
-            self.fan_out.handle_all_read();
+            self.fan_out.handle_all_read(self.places.is_pipe());
         }
         let Some(store) = &mut self.store else { return Ok(()) };
         if let Some(commit) = self.fan_out.take_commit() {

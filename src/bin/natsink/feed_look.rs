@@ -26,7 +26,7 @@ impl Feed<'_> {
         let lag = self.places.lag(position);
         self.input_len = lag.map(|lag| position + lag);
         if lag == Some(0) {
-            self.fan_out.handle_all_read();
+            self.fan_out.handle_all_read(false);
         }
         self.show();
         if self.progress.due().is_some() {

@@ -86,9 +86,14 @@ impl Places {
         }
     }
 
+    /// Whether a pipe is read, which can bring less than it did for an earlier run.
+    pub(crate) const fn is_pipe(&self) -> bool {
+        self.trail.is_none()
+    }
+
     /// Whether nothing more is there to be read, when the end of what is read now was `position`.
     pub(crate) fn is_end(&self, position: u64) -> bool {
-        self.trail.is_none() || self.lag(position) == Some(0)
+        self.is_pipe() || self.lag(position) == Some(0)
     }
 
     /// Tells what is new about the files, and how many bytes are there that are not read, where that can be known.
