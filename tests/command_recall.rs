@@ -88,6 +88,22 @@ fn runs_one_after_the_other_do_not_read_back_more_and_more() {
 }
 
 #[test]
+fn many_events_of_another_input_of_the_pipeline_hold_nobody_up() {
+    let place = forgetful(ServerOptions::default());
+    let (ours, others) =
+        (["--input", "a", "--checkpoint", "ca", "--quiet"], ["--input", "b", "--checkpoint", "cb", "--quiet"]);
+    place.write("a", events(10));
+    assert_eq!(place.run(&ours).code, 0);
+    // More than ids are held.
+    place.write("b", format!("{{}}\n{}", events(135_000)));
+    place.run(&[&others[..], &["--format", "json"]].concat()).ends(0, [135_001, 135_001, 0, 0, 0, 0]);
+    for count in [15, 20] {
+        place.append("a", &events(count)[events(count - 5).len()..]);
+        place.run(&ours).ends(0, [5, 5, 0, 0, 0, 0]);
+    }
+}
+
+#[test]
 fn what_was_stored_and_not_acknowledged_is_found_after_the_window() {
     let place = forgetful(ServerOptions::default());
     let proxy = Proxy::start(&place.server.address());

@@ -57,13 +57,6 @@ pub enum PublisherError {
         /// The server's words.
         description: String,
     },
-    /// The stream holds more ids of earlier runs than are kept at a time, and the next message is not among them.
-    RecallTooLong {
-        /// The sequence after which they were read.
-        after: u64,
-        /// How many were read.
-        read: usize,
-    },
     /// The user may not receive acks.
     InboxDenied {
         /// The server's words.
@@ -123,10 +116,6 @@ impl fmt::Display for PublisherError {
             Self::RecallRefused { err_code, description } => {
                 write!(f, "what the stream holds of an earlier run cannot be read back: {description} ({err_code})")
             }
-            Self::RecallTooLong { after, read } => write!(
-                f,
-                "the next message is not among the {read} of earlier runs that follow sequence {after} of the stream"
-            ),
             Self::InboxDenied { words } => write!(f, "acknowledgements cannot be received: {words}"),
         }
     }

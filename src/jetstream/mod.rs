@@ -18,6 +18,7 @@ mod read_back;
 mod recall;
 mod recalling;
 mod settling;
+mod sifting;
 mod silence;
 mod stored_message;
 mod stream_check;

@@ -103,12 +103,19 @@ impl Ordered {
         ledger.entry(ordinal).is_some_and(|entry| entry.pass == Some(self.pass))
     }
 
-    /// Writes what may be written, but nothing again that was in doubt for longer than `trust`: then the stream may have
+    /// Writes what may be written, up to the message `until`, but nothing again that was in doubt for longer than `trust`: then the stream may have
     /// forgotten its id.
-    pub(crate) fn pump(&mut self, ledger: &mut InFlight, outbox: &mut Outbox, trust: Duration, now: Instant) -> Pumped {
+    pub(crate) fn pump(
+        &mut self,
+        ledger: &mut InFlight,
+        until: u64,
+        outbox: &mut Outbox,
+        trust: Duration,
+        now: Instant,
+    ) -> Pumped {
         let mut resent = 0;
         self.cursor = self.cursor.max(ledger.front());
-        while self.cursor < ledger.back() && outbox.has_room() && !self.is_held && !self.is_stalled {
+        while self.cursor < ledger.back().min(until) && outbox.has_room() && !self.is_held && !self.is_stalled {
             if !matches!(self.gait, Gait::Open | Gait::Probing { probe: None }) {
                 break;
             }

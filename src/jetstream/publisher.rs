@@ -13,6 +13,7 @@ use super::in_flight::{InFlight, Owner, Parts, State};
 use super::ordered::{Ordered, Pace};
 use super::read_back::ReadBack;
 use super::recall::Recall;
+use super::sifting::Sifting;
 use super::silence::Silence;
 use super::stream_check::StreamCheck;
 use super::{
@@ -45,6 +46,8 @@ pub struct Publisher {
     pub(super) check: StreamCheck,
     pub(super) read_back: ReadBack,
     pub(super) recall: Recall,
+    /// Where there are more ids than can be held.
+    pub(super) sifting: Option<Sifting>,
     /// How long after a message was written the stream's memory of its id is relied on.
     pub(super) trust: Duration,
     /// Whether a message that the stream was known to hold is missing, and the stream is to be looked at before that counts.
@@ -116,6 +119,7 @@ impl Publisher {
             check: StreamCheck::new(&options),
             read_back: ReadBack::default(),
             recall,
+            sifting: None,
             trust: Duration::MAX,
             is_missing: false,
             missing_until: 0,
@@ -254,10 +258,14 @@ impl Publisher {
             let stream = stream_name(&self.options, &self.last_stream);
             self.read_back.pump(&self.options.api_prefix, stream, &self.reply_root, outbox);
         }
+        if self.recall.is_clear() {
+            self.go_on_sifting(now);
+        }
         if !self.recall.is_clear() {
             return;
         }
-        let pumped = self.lane.pump(&mut self.ledger, outbox, self.trust, now);
+        let until = self.sifted();
+        let pumped = self.lane.pump(&mut self.ledger, until, outbox, self.trust, now);
         self.statistics.replayed += pumped.resent;
         if pumped.is_doubtful {
             self.doubt_the_window(now);

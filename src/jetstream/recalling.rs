@@ -34,6 +34,7 @@ impl Publisher {
         self.trust = if can_recall { window / 2 } else { Duration::MAX };
         let last_seq = info.last_seq;
         if !can_recall {
+            self.sifting = None;
             self.recall.finish();
         } else if self.recall.begin(last_seq) {
             self.end_recall(now);
@@ -61,8 +62,7 @@ impl Publisher {
             if self.recall.is_half_free() || (waits && self.recall.has_room()) {
                 self.recall.resume();
             } else if waits {
-                let after = self.options.recall_after.unwrap_or(0);
-                return self.fail(PublisherError::RecallTooLong { after, read: self.recall.ids_held() });
+                return self.begin_sifting(now);
             }
         }
         self.recall.pump(&self.reply_root, outbox, now);
@@ -195,6 +195,7 @@ impl Publisher {
     fn end_recall(&mut self, now: Instant) {
         let found = self.match_unsettled(now) + self.recall.ids_held();
         self.recall.finish();
+        self.end_sifting(found);
         self.misses = 0;
         for ordinal in self.ledger.front()..self.ledger.back() {
             if let Some(entry) = self.ledger.entry_mut(ordinal) {

@@ -8,6 +8,7 @@ use natsink::time::Instant;
 use super::exit::{Code, Failure};
 use super::feed::Feed;
 use super::log;
+use super::outlet::Outlet;
 use super::progress::Now;
 use super::receipt::{Receipt, SinkReceipt};
 use super::status::{State, Times};
@@ -27,6 +28,13 @@ impl Feed<'_> {
         self.input_len = lag.map(|lag| position + lag);
         if lag == Some(0) {
             self.fan_out.handle_all_read(false);
+            for (sink, lane) in self.lanes.iter().enumerate() {
+                if let Outlet::Stream(publisher) = &lane.outlet
+                    && self.fan_out.sink(sink).is_settled()
+                {
+                    publisher.end_resume();
+                }
+            }
         }
         self.show();
         if self.progress.due().is_some() {

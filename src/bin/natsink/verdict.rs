@@ -20,10 +20,6 @@ pub(crate) fn of_publisher(error: &PublisherError, sink: StreamSink<'_>) -> Fail
             Failure::new(Code::Permission, "permission", error.to_string()).with_help(help)
         }
         PublisherError::RecallRefused { .. } => Failure::new(Code::Config, "refused", error.to_string()),
-        PublisherError::RecallTooLong { .. } => {
-            let help = "the checkpoint is too old to go on from: see natsink checkpoint set --help";
-            Failure::new(Code::Fenced, "checkpoint_too_old", error.to_string()).with_help(help)
-        }
         PublisherError::InboxDenied { .. } => {
             let help = "allow this user to subscribe to its inbox, or name an allowed one with --inbox-prefix";
             Failure::new(Code::Permission, "inbox_denied", error.to_string()).with_help(help)

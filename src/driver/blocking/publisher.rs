@@ -118,6 +118,12 @@ impl Publisher {
         self.0.began_after()
     }
 
+    /// No message that is published from now on can be one of an earlier run: nothing more is read back for them. It has no
+    /// effect while messages are in flight.
+    pub fn end_resume(&self) {
+        self.0.end_resume();
+    }
+
     /// The counts.
     pub fn statistics(&self) -> PublisherStatistics {
         self.0.statistics()

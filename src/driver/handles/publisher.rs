@@ -174,6 +174,12 @@ impl Publisher {
         self.with(|session, id| session.publisher(id).and_then(|publisher| publisher.began_after()))
     }
 
+    /// No message that is published from now on can be one of an earlier run: nothing more is read back for them. It has no
+    /// effect while messages are in flight.
+    pub fn end_resume(&self) {
+        self.with(|session, id| session.publisher_mut(id).map(crate::jetstream::Publisher::end_resume));
+    }
+
     /// The counts.
     pub fn statistics(&self) -> PublisherStatistics {
         self.with(|session, id| session.publisher(id).map(|publisher| publisher.statistics()).unwrap_or_default())
