@@ -233,6 +233,22 @@ fn a_sink_that_is_waited_for_from_now_on_is_waited_for_at_the_end_too() {
 }
 
 #[test]
+fn the_end_of_the_input_says_nothing_to_a_sink_that_is_behind_it() {
+    let begin = |position: u64| Start { position, lines: position / 3, read_from: 1, ..Start::default() };
+    let sinks = vec![sink(100, true, begin(12)), sink(100, false, begin(3))];
+    let mut fan_out = FanOut::new(CommitPolicy::Required, begin(12), sinks);
+    (0..2).for_each(|sink| fan_out.handle_began(sink, 50));
+    let read_from =
+        |fan_out: &FanOut| fan_out.start_commit().sinks.iter().map(|sink| sink.read_from).collect::<Vec<_>>();
+    fan_out.handle_all_read(false);
+    assert_eq!(read_from(&fan_out), [50, 1], "the second one has yet to be given what the first one has");
+    records(&"{}\n".repeat(4))[1..].iter().for_each(|record| fan_out.handle_record(record.clone()));
+    store_all(&mut fan_out, 1);
+    fan_out.handle_all_read(false);
+    assert_eq!(read_from(&fan_out), [50, 50]);
+}
+
+#[test]
 fn what_all_sinks_have_already_is_committed() {
     let begin = |position: u64| Start { position, lines: position / 3, ..Start::default() };
     // The sink that the policy waited for is gone.

@@ -260,9 +260,13 @@ impl FanOut {
         self.members[sink].pipeline.handle_found(last_seq);
     }
 
-    /// All that there is of the input was read, see [`Pipeline::handle_all_read`].
+    /// All that there is of the input is before the policy's watermark, see [`Pipeline::handle_all_read`]. A sink that is behind
+    /// has not been given all of it.
     pub fn handle_all_read(&mut self, was_more: bool) {
-        self.members.iter_mut().for_each(|member| member.pipeline.handle_all_read(was_more));
+        let end = self.position();
+        for member in self.members.iter_mut().filter(|member| member.pipeline.position() >= end) {
+            member.pipeline.handle_all_read(was_more);
+        }
     }
 
     /// The subject of this sink's message with this tag, while it waits for its answer.

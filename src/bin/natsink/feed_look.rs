@@ -31,6 +31,7 @@ impl Feed<'_> {
             for (sink, lane) in self.lanes.iter().enumerate() {
                 if let Outlet::Stream(publisher) = &lane.outlet
                     && self.fan_out.sink(sink).is_settled()
+                    && self.fan_out.sink(sink).position() >= position
                 {
                     publisher.end_resume();
                 }
