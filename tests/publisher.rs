@@ -145,6 +145,29 @@ async fn what_cannot_be_stored_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_stream_that_was_mended_takes_what_it_did_not_take_on_the_same_link() {
+    let server = Server::start(ServerOptions::default());
+    let mut raw = orders(&server);
+    let (client, publisher) = publisher(&server.url()).await;
+    within(publisher.verified()).await.unwrap();
+    let refused = publish_to(&publisher, "invoices.x", "a", "x").await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Rejected(Rejection::NotCaptured { .. })), "{refused}");
+    let mut config = raw.stream_info("ORDERS")["config"].clone();
+    config["subjects"] = json!(["orders.>", "invoices.>"]);
+    raw.api("STREAM.UPDATE.ORDERS", &config);
+    let ack = within(async {
+        loop {
+            match publish_to(&publisher, "invoices.x", "a", "x").await {
+                Ok(ack) => break ack,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    });
+    assert_eq!(within(ack.await).await, Outcome::Stored { seq: 1 });
+    assert_eq!(client.statistics().connects, 1);
+}
+
+#[tokio::test]
 async fn a_stream_that_cannot_be_used_ends_the_publisher_with_the_reason() {
     let server = Server::start(ServerOptions::default());
     let (client, publisher) = publisher(&server.url()).await;

@@ -218,10 +218,14 @@ impl Publisher {
             (size, self.check.size_max(self.server.max_payload)),
         ] {
             if size > max {
+                self.check.look_again(now);
                 return Err(SubmitError::Rejected(Rejection::TooLarge { size, max }));
             }
         }
-        self.check.check_captured(parts.subject).map_err(SubmitError::Rejected)?;
+        if let Err(rejection) = self.check.check_captured(parts.subject) {
+            self.check.look_again(now);
+            return Err(SubmitError::Rejected(rejection));
+        }
         if self.ledger.is_empty() {
             self.moved_at = now;
         }

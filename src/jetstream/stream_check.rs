@@ -19,6 +19,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// Times a replicated stream is asked again when it seems to end too early: a new leader may lag.
 const LAGGING_MAX: u32 = 5;
 
+/// After this time a stream that does not take a message is looked at again: somebody may have changed it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct StreamCheck {
     stream: Option<String>,
@@ -29,6 +32,8 @@ pub(crate) struct StreamCheck {
     /// The last sequence when it was first looked at.
     began_after: Option<u64>,
     last_captured: String,
+    /// When the stream was last found as it should be.
+    verified_at: Instant,
     standing: Standing,
     /// The number of the last question; answers to earlier ones are stale. One asked again keeps its number.
     asked: u64,
@@ -70,6 +75,7 @@ impl StreamCheck {
             info: None,
             began_after: None,
             last_captured: String::new(),
+            verified_at: Instant::ZERO,
             standing: Standing::Down,
             asked: 0,
             times_put: 0,
@@ -140,6 +146,13 @@ impl StreamCheck {
     pub(crate) fn doubt(&mut self, at: Instant) {
         if self.stream.is_some() && self.standing == Standing::Verified {
             self.standing = Standing::Due { at };
+        }
+    }
+
+    /// The stream does not take a message, as far as is known of it.
+    pub(crate) fn look_again(&mut self, now: Instant) {
+        if now.since(self.verified_at) >= LOOK_AGAIN {
+            self.doubt(now);
         }
     }
 
@@ -252,6 +265,7 @@ impl StreamCheck {
         self.last_captured.clear();
         self.info = Some(info);
         (self.fruitless, self.lagging) = (0, 0);
+        self.verified_at = now;
         self.standing = Standing::Verified;
         Ok(true)
     }
