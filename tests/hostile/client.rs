@@ -26,6 +26,17 @@ impl Peer {
         self.answer(&look, ORD);
     }
 
+    /// The next message, once every look at the stream `ORD` before it is answered.
+    pub(crate) fn published_again(&mut self) -> Published {
+        loop {
+            let published = self.published();
+            if published.subject != "$JS.API.STREAM.INFO.ORD" {
+                return published;
+            }
+            self.answer(&published, ORD);
+        }
+    }
+
     /// Publishes a message to `ord.<tag>` whose id and payload are its tag, and waits for nothing.
     pub(crate) fn submit(&mut self, tag: u64) {
         let (subject, text) = (format!("ord.{tag}"), tag.to_string());
