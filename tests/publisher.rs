@@ -155,15 +155,15 @@ async fn a_stream_that_was_mended_takes_what_it_did_not_take_on_the_same_link() 
     let mut config = raw.stream_info("ORDERS")["config"].clone();
     config["subjects"] = json!(["orders.>", "invoices.>"]);
     raw.api("STREAM.UPDATE.ORDERS", &config);
-    let ack = within(async {
+    let taken = async {
         loop {
             match publish_to(&publisher, "invoices.x", "a", "x").await {
-                Ok(ack) => break ack,
+                Ok(ack) => break ack.await,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
-    });
-    assert_eq!(within(ack.await).await, Outcome::Stored { seq: 1 });
+    };
+    assert_eq!(within(taken).await, Outcome::Stored { seq: 1 });
     assert_eq!(client.statistics().connects, 1);
 }
 
