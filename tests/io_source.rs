@@ -168,6 +168,21 @@ impl Read for Endless {
 }
 
 #[tokio::test]
+async fn a_reader_that_panics_is_no_end() {
+    struct Faulty(bool);
+    impl Read for Faulty {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            assert!(!std::mem::replace(&mut self.0, true), "a bug");
+            room[..4].copy_from_slice(b"one\n");
+            Ok(4)
+        }
+    }
+    let (lines, error) = lines(Source::start(Faulty(false), options()).unwrap()).await;
+    assert_eq!(lines, [(1, 0, b"one".to_vec())]);
+    assert!(error.unwrap().to_string().ends_with("what reads it has panicked"));
+}
+
+#[tokio::test]
 async fn an_input_that_outruns_its_reader_waits() {
     let taken = Arc::new(AtomicU64::new(0));
     let mut source = Source::start(Endless(taken.clone()), options()).unwrap();

@@ -58,7 +58,9 @@ pub struct SourceOptions {
 /// ```
 #[derive(Debug)]
 pub struct Source {
-    pieces: mpsc::Receiver<Result<Piece, SourceError>>,
+    pieces: mpsc::Receiver<Given>,
+    /// Whether the end of the input has come. Pieces that end without it are a thread that has panicked.
+    is_over: bool,
     block: Option<Block>,
     /// A line, or a failure, that came before it was asked for.
     next: Option<Result<Line, SourceError>>,
@@ -164,7 +166,7 @@ impl Source {
         let (sender, pieces) = mpsc::channel(BLOCKS_MAX);
         let thread = thread::Builder::new().name("natsink-input".into());
         thread.spawn(move || read(reader, &options, cut, &sender)).map_err(SourceError::Read)?;
-        Ok(Self { pieces, block: None, next: None, _wanted: wanted })
+        Ok(Self { pieces, is_over: false, block: None, next: None, _wanted: wanted })
     }
 
     /// The next line, if one has been read. It does not wait: `None` is not the end of the input.
@@ -181,8 +183,9 @@ impl Source {
                 return Some(line);
             }
             match self.pieces.try_recv().ok()? {
-                Ok(Piece::Block(block)) => self.block = Some(block),
-                Ok(Piece::Oversize(line)) => return Some(Line::Oversize(line)),
+                Ok(Some(Piece::Block(block))) => self.block = Some(block),
+                Ok(Some(Piece::Oversize(line))) => return Some(Line::Oversize(line)),
+                Ok(None) => self.is_over = true,
                 Err(error) => {
                     self.next = Some(Err(error));
                     return None;
@@ -210,9 +213,11 @@ impl Source {
                 None => {}
             }
             match self.pieces.recv().await {
-                None => return Ok(false),
-                Some(Ok(Piece::Oversize(line))) => self.next = Some(Ok(Line::Oversize(line))),
-                Some(Ok(Piece::Block(mut block))) => {
+                None if self.is_over => return Ok(false),
+                None => return Err(SourceError::Read(io::Error::other("what reads it has panicked"))),
+                Some(Ok(None)) => self.is_over = true,
+                Some(Ok(Some(Piece::Oversize(line)))) => self.next = Some(Ok(Line::Oversize(line))),
+                Some(Ok(Some(Piece::Block(mut block)))) => {
                     self.next = block.next().map(Ok);
                     self.block = Some(block);
                 }
@@ -222,8 +227,11 @@ impl Source {
     }
 }
 
+/// A piece of the input, its end, or a failure, which is the last.
+type Given = Result<Option<Piece>, SourceError>;
+
 /// Pieces of the input on their way.
-type Pieces = mpsc::Sender<Result<Piece, SourceError>>;
+type Pieces = mpsc::Sender<Given>;
 
 /// Waits for what is not there yet, as long as somebody wants it.
 struct Patient<'a, R> {
@@ -259,16 +267,15 @@ fn read(reader: impl Read, options: &SourceOptions, cut: Cut, pieces: &Pieces) {
     }
     let mut cutter = Cutter::new(reader, options.position, options.lines, options.line_len_max, options.epoch);
     loop {
-        let (piece, last) = match cutter.next() {
-            Ok(Some(piece)) => (Ok(piece), false),
-            Ok(None) => return,
+        let given = match cutter.next() {
             Err(error) if is_cut(&error) => match cut {
-                Cut::End => return,
-                Cut::Failure => (Err(SourceError::Cut), true),
+                Cut::End => Ok(None),
+                Cut::Failure => Err(SourceError::Cut),
             },
-            Err(error) => (Err(SourceError::Read(error)), true),
+            given => given.map_err(SourceError::Read),
         };
-        if pieces.blocking_send(piece).is_err() || last {
+        let is_last = !matches!(given, Ok(Some(_)));
+        if pieces.blocking_send(given).is_err() || is_last {
             return;
         }
     }
