@@ -157,6 +157,20 @@ fn a_consumer_of_its_own_that_lives_on_is_waited_for_where_there_may_be_one_only
 }
 
 #[test]
+fn a_long_reading_back_does_not_use_up_the_budget() {
+    let options = PublisherOptions { max_elapsed: Some(2 * SECOND), ..recalling(0) };
+    let (mut world, publisher) = late(900, options);
+    world.down = Pace { bytes_per_sec: Some(20_000), ..Pace::default() };
+    world.session.reconnect(world.now());
+    world.enqueue_numbered(publisher, 905);
+    world.run(4 * SECOND);
+    assert_eq!((failure(&world, publisher), world.server.arrivals()), (None, 0), "it reads");
+    world.run(60 * SECOND);
+    assert_eq!(failure(&world, publisher), None);
+    checks::all_stored(&world, 905);
+}
+
+#[test]
 fn why_nothing_is_read_back_is_told() {
     let (mut world, publisher) = late(10, recalling(0));
     world.server.consumers_max = 0;

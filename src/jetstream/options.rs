@@ -37,7 +37,8 @@ pub struct PublisherOptions {
     /// Silence of the whole window after which the link is taken for dead. Each link in a row that ends so is given twice
     /// the time of the last, up to eight times: it may be too slow for the message.
     pub batch_timeout: Duration,
-    /// How long the first unsettled message may stay so before the publisher gives up; `None` is for ever.
+    /// How long the first unsettled message may stay so before the publisher gives up, the time in which ids are read back
+    /// aside; `None` is for ever.
     pub max_elapsed: Option<Duration>,
     /// The pause after an anomaly.
     pub backoff: Backoff,

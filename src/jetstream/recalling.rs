@@ -81,6 +81,8 @@ impl Publisher {
         // What cannot be read in the headers that another writer gave a message is no id of ours.
         let id = delivery.headers.as_ref().and_then(|headers| headers.value("Nats-Msg-Id"));
         if let Some(progress) = self.recall.handle_delivered(delivered, id, now) {
+            // The server is there, and what is pending waits for nothing else.
+            self.moved_at = now;
             self.go_on_after(progress, Anomaly::Untold, now);
         }
     }
