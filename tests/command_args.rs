@@ -145,6 +145,50 @@ fn a_failed_run_leaves_a_receipt() {
 }
 
 #[test]
+fn a_mistake_in_the_words_leaves_a_receipt_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("receipt.json");
+    let file = path.to_str().expect("UTF-8");
+    let joined = format!("--receipt={file}");
+    let cases: [&[&str]; 4] = [
+        &["run", "--receipt", file, "--bogus"],
+        &["run", "--bogus", "--receipt", file],
+        &["run", "--url", "h", "stray", &joined],
+        &["run", "--format", "--receipt", file],
+    ];
+    for words in cases {
+        let _ = std::fs::remove_file(&path);
+        let output = run(words);
+        assert_eq!(code(&output), 64);
+        let exit = &receipt(&path)["exit"];
+        assert_eq!((&exit["code"], &exit["kind"]), (&64.into(), &"usage".into()), "{words:?}");
+        let message = exit["message"].as_str().expect("a message");
+        assert!(stderr(&output).contains(message) && !message.starts_with("error"), "{message}");
+    }
+    let foreign = folder.path().join("foreign");
+    std::fs::write(&foreign, "mine\n").expect("a file");
+    let output = run(&["run", "--bogus", "--receipt", foreign.to_str().expect("UTF-8")]);
+    assert!(stderr(&output).contains("is no receipt, and is not written over"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&foreign).expect("the file"), "mine\n");
+}
+
+#[test]
+fn a_receipt_that_cannot_be_written_is_told_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let foreign = folder.path().join("foreign");
+    std::fs::write(&foreign, "mine\n").expect("a file");
+    for path in [foreign.clone(), folder.path().join("absent/receipt"), folder.path().into()] {
+        // There is no server, which it would wait for.
+        let words = ["run", "--url", "nats://127.0.0.1:1", "--stream", "S", "--subject", "s", "--receipt"];
+        let output = run(&[&words[..], &[path.to_str().expect("UTF-8")]].concat());
+        assert_eq!(code(&output), 74);
+        assert_eq!(stderr(&output).matches("cannot write the receipt").count(), 1, "{}", stderr(&output));
+    }
+    let found = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!((found, std::fs::read_to_string(&foreign).expect("the file")), (1, "mine\n".into()));
+}
+
+#[test]
 fn a_receipt_is_not_written_over_the_input() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("input");

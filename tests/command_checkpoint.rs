@@ -97,8 +97,7 @@ fn a_lost_checkpoint_is_made_anew_by_the_line_that_is_printed() {
         let lost = place.run(&["-c", "natsink.yaml"]);
         lost.fails(75, "checkpoint_missing", &["c is missing", "natsink checkpoint set", "--from-start"]);
         let (_, line) = lost.told.split_once("go on where the stream ends: ").expect("a line");
-        let (line, _) = line.split_once("; or send").expect("an end of it");
-        let told = works(&place, line);
+        let told = works(&place, line.trim_end());
         let position = place.position("c");
         assert!(told.contains(&format!("byte {position}")), "{told}");
         assert!(window == 1 || position > 0, "all would be compared again: {told}");
@@ -118,8 +117,7 @@ fn a_named_pipe_goes_on_where_a_checkpoint_was_set() {
     place.write("in", events(24));
     let lost = place.pipe(&["--input-id", "x", "--checkpoint", "c"], events(24));
     let (_, line) = lost.told.split_once("go on where the stream ends: ").expect("a line");
-    let (line, _) = line.split_once("; or send").expect("an end of it");
-    works(&place, &line.replace("< INPUT", "< in"));
+    works(&place, &line.trim_end().replace("< INPUT", "< in"));
     let again = place.pipe(&["--input-id", "x", "--checkpoint", "c"], events(24));
     assert_eq!((again.code, again.count("stored")), (0, 4), "{again:?}");
     place.holds_exactly("in");

@@ -1,6 +1,7 @@
 //! The command line as typed: words to flags, and nothing yet of what they mean.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -95,6 +96,23 @@ const SECRET_FLAGS: [&str; 8] =
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     Line::try_parse_from(&words).map(|line| line.command).map_err(|mistake| without_secret(mistake, &words))
+}
+
+/// Where the receipt of a run belongs whose words cannot be read as a whole: what is wrong may stand before the flag.
+pub(crate) fn receipt(words: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let mut words = words.into_iter().skip(1);
+    if words.next()? != "run" {
+        return None;
+    }
+    while let Some(word) = words.next() {
+        if word == "--receipt" {
+            return words.next().filter(|path| !path.as_encoded_bytes().starts_with(b"-")).map(PathBuf::from);
+        }
+        if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--receipt=")) {
+            return Some(path.into());
+        }
+    }
+    None
 }
 
 /// A word that stands where none belongs may be a secret: one that starts with a hyphen, or the second half of one with a

@@ -92,7 +92,7 @@ pub(crate) async fn check(
     let line = set_line(checkpoint, resume, arguments(), &plan.source.input);
     let message = format!(
         "{} is missing, but the last message of stream {} (sequence {last}) is the event at byte {position} of this \
-         input; restore the file, or go on where the stream ends: {line}; or send everything again with --from-start",
+         input; restore the file, send everything again with --from-start, or go on where the stream ends: {line}",
         checkpoint.display(),
         sink.stream,
     );

@@ -44,6 +44,8 @@ mod store;
 mod stream_sink;
 mod verdict;
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::Command;
@@ -51,6 +53,9 @@ use exit::{Code, Failure, Finish};
 use natsink::config::{self, Document, Flags, LogLevel};
 use receipt::Receipt;
 use run_args::RunArgs;
+
+/// The kind of failure that a receipt cannot be written.
+const UNWRITABLE: &str = "receipt";
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
@@ -66,8 +71,13 @@ fn main() -> ExitCode {
         Err(instead) => {
             // A reader that has gone away, as `head` does, is no failure.
             let _ = instead.print();
-            let code = if instead.use_stderr() { Code::Usage } else { Code::Done };
-            return code.number().into();
+            if !instead.use_stderr() {
+                return Code::Done.number().into();
+            }
+            if let Some(path) = args::receipt(std::env::args_os()) {
+                leave_receipt_of(&instead, &path);
+            }
+            return Code::Usage.number().into();
         }
     };
     match command {
@@ -114,10 +124,12 @@ fn run_with_receipt(args: &RunArgs) -> u8 {
         let (kind, code) = (failure.kind.into(), failure.code.number().into());
         log::say_with(LogLevel::Error, failure, [("kind", kind), ("code", code)]);
     }
-    if let Some(path) = &flags.receipt
+    // What was told at the beginning need not be told again.
+    let is_told = result.as_ref().is_err_and(|failure| failure.kind == UNWRITABLE);
+    if let Some(path) = flags.receipt.as_ref().filter(|_| !is_told)
         && let Err(error) = receipt.write(path)
     {
-        log::say(LogLevel::Error, format_args!("cannot write the receipt {}: {error}", path.display()));
+        log::say(LogLevel::Error, unwritable(path, &error));
         if code == Code::Done {
             code = Code::Io;
         }
@@ -125,9 +137,28 @@ fn run_with_receipt(args: &RunArgs) -> u8 {
     code.number()
 }
 
+/// The receipt of a run whose words cannot be read.
+fn leave_receipt_of(mistake: &clap::Error, path: &Path) {
+    let told = mistake.to_string();
+    let told = told.lines().next().unwrap_or_default();
+    let message = told.strip_prefix("error: ").unwrap_or(told);
+    let mut receipt = Receipt::default();
+    receipt.close(&Err(Failure::new(Code::Usage, "usage", message)));
+    if let Err(error) = receipt.write(path) {
+        log::say(LogLevel::Error, unwritable(path, &error));
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Code::Io, UNWRITABLE, format!("cannot write the receipt {}: {error}", path.display()))
+}
+
 fn planned_run(args: &RunArgs, flags: &Flags, receipt: &mut Receipt) -> Result<Finish, Failure> {
     log::init(config::log(flags)?);
     let document = args.config.as_deref().map(Document::open).transpose()?;
     let plan = config::check(document.as_ref(), flags, &|name| std::env::var_os(name))?;
+    if let Some(path) = &plan.receipt {
+        Receipt::check_place(path).map_err(|error| unwritable(path, &error))?;
+    }
     run::run(&plan, receipt)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use natsink::sink::{Counts, Histogram};
@@ -171,28 +171,45 @@ impl Receipt {
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut json = serde_json::to_vec(self).expect("numbers and strings are JSON");
         json.push(b'\n');
-        match fs::metadata(path) {
-            Ok(found) if !found.is_file() => {
-                return OpenOptions::new().write(true).open(path)?.write_all(&json);
-            }
-            Ok(found) if found.len() > 0 && !is_receipt(path)? => {
-                return Err(io::Error::other("that file is no receipt, and is not written over"));
-            }
-            _ => {}
-        }
-        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut new_name = name.to_os_string();
-        new_name.push(format!(".{}.new", std::process::id()));
-        let new = folder.join(new_name);
+        let Some(new) = beside(path)? else { return OpenOptions::new().write(true).open(path)?.write_all(&json) };
         let written = write_new(&new, &json).and_then(|()| fs::rename(&new, path));
         if written.is_err() {
             // What is left of it is of no use; the error that counts is the one above.
             let _ = fs::remove_file(&new);
         }
         written?;
-        File::open(folder)?.sync_all()
+        File::open(folder_of(path))?.sync_all()
     }
+
+    /// Whether a receipt could be written to `path` now. Nothing there is changed.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub(crate) fn check_place(path: &Path) -> io::Result<()> {
+        let Some(new) = beside(path)? else { return Ok(()) };
+        write_new(&new, b"")?;
+        fs::remove_file(&new)
+    }
+}
+
+/// The file that becomes the receipt at `path`; `None` where there is something that is written to as it is.
+fn beside(path: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => return Ok(None),
+        Ok(found) if found.len() > 0 && !is_receipt(path)? => {
+            return Err(io::Error::other("that file is no receipt, and is not written over"));
+        }
+        _ => {}
+    }
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut new_name = name.to_os_string();
+    new_name.push(format!(".{}.new", std::process::id()));
+    Ok(Some(folder_of(path).join(new_name)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether that file begins as every receipt does.
