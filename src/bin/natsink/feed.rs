@@ -138,7 +138,7 @@ impl Feed<'_> {
         if self.stopping.is_some() {
             return Ok(Held::Lines);
         }
-        self.lanes.iter_mut().for_each(|lane| lane.is_full = false);
+        self.lanes.iter_mut().for_each(Lane::look_for_room);
         // What waits goes out first. Then each line goes out as it is read, and nothing is left behind it.
         let mut may_wait = true;
         for _ in 0..BURST {
@@ -182,7 +182,7 @@ impl Feed<'_> {
                 }
                 // Where it is over, the next turn finds out why.
                 Sent::Full | Sent::Over => {
-                    lane.is_full = true;
+                    lane.handle_full();
                     continue;
                 }
             }

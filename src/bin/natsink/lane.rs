@@ -22,6 +22,9 @@ use super::{log, opening, verdict};
 /// How long a sink without a time of its own may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Messages that must be answered before a full window is filled up, where it holds that many.
+const REFILL: usize = 256;
+
 /// One sink of a run.
 pub(crate) struct Lane<'a> {
     pub(crate) plan: &'a SinkPlan,
@@ -37,8 +40,10 @@ pub(crate) struct Lane<'a> {
     pub(crate) lines_out: usize,
     /// It was ready to take messages at least once.
     pub(crate) is_ready: bool,
-    /// It took no more in this turn.
+    /// It took no more, and is not asked until some of what is out is answered.
     pub(crate) is_full: bool,
+    /// How many messages were out when it took no more.
+    full_at: usize,
     /// Why it will take nothing more.
     pub(crate) failure: Option<Failure>,
     /// Why it has waited long enough for a server.
@@ -104,6 +109,7 @@ impl<'a> Lane<'a> {
             lines_out: 0,
             is_ready: false,
             is_full: false,
+            full_at: 0,
             failure: None,
             exhausted: None,
             moved: (0, Instant::now()),
@@ -216,6 +222,17 @@ impl<'a> Lane<'a> {
             Outlet::Core(core) => core.in_flight(),
             Outlet::Lines(_) => self.lines_out,
         }
+    }
+
+    /// It took no more.
+    pub(crate) fn handle_full(&mut self) {
+        (self.is_full, self.full_at) = (true, self.in_flight());
+    }
+
+    /// Looks whether it may take more by now. A window is filled up in large parts: each costs a write here, and a read there.
+    pub(crate) fn look_for_room(&mut self) {
+        let part = REFILL.min(self.full_at / 4);
+        self.is_full = self.is_full && self.in_flight() + part > self.full_at;
     }
 
     /// How long it is given to end.
