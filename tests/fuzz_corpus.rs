@@ -1,6 +1,7 @@
 //! The fuzz corpora, replayed: every input that ever mattered goes on mattering, without a fuzzer.
 #![cfg(feature = "sim")]
 
+#[cfg(feature = "cli")]
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

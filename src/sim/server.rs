@@ -47,6 +47,8 @@ pub struct Server {
     arrivals: u64,
     attempts: BTreeMap<String, u32>,
     last_reply: Option<String>,
+    /// When a publish came last that nobody took.
+    pub(super) refused_at: Option<Instant>,
     pub(super) violations: Vec<Violation>,
     pub(super) counts: Counts,
 }
@@ -113,6 +115,7 @@ impl Server {
             arrivals: 0,
             attempts: BTreeMap::new(),
             last_reply: None,
+            refused_at: None,
             violations: Vec::new(),
             counts: Counts::default(),
         }
@@ -343,6 +346,7 @@ impl Server {
         let Some(stream) = self.streams.iter().position(|stream| stream.captures(name)).filter(|_| self.jetstream)
         else {
             if !heard && let Some(reply) = reply {
+                self.refused_at = Some(now);
                 self.answer(reply, &Answer::NoResponders { subject: name.to_string() });
             }
             return;

@@ -17,6 +17,8 @@ use crate::time::Instant;
 
 /// Turns at one moment after which nothing is taken to be going on but turning.
 const TURNS_AT_ONCE_MAX: u32 = 2_000_000;
+/// How long a publisher writes on behind a message that has no answer: the send timeout of these worlds, and a little.
+const UNHEARD_MAX: Duration = Duration::from_secs(6);
 
 /// Everything there is, and its clock.
 #[derive(Debug)]
@@ -148,12 +150,14 @@ impl World {
         self.server_up = self.server_up.min(self.now);
     }
 
-    /// JetStream goes, or comes back. When it comes back while something is on its way, or an answer was swallowed, one message
-    /// can have been refused and the one behind it be stored.
+    /// JetStream goes, or comes back. When it comes back while something is on its way, one message can be refused and the one
+    /// behind it be stored; also when the refusal was swallowed, for as long as a publisher goes on without an answer.
     pub(super) fn switch_jetstream(&mut self, on: bool) {
         let mut wires = self.links.iter().flat_map(|link| [&link.up, &link.down]);
-        let is_quiet = wires.all(|wire| wire.is_empty() && !wire.blackholed) && self.session.outbox_len() == 0;
-        if on && !self.server.jetstream && !is_quiet {
+        let is_on_its_way = wires.any(|wire| !wire.is_empty()) || self.session.outbox_len() > 0;
+        let is_unheard = self.links.iter().any(|link| link.down.blackholed)
+            && self.server.refused_at.is_some_and(|at| self.now.since(at) < UNHEARD_MAX);
+        if on && !self.server.jetstream && (is_on_its_way || is_unheard) {
             self.server.handle_adverse();
         }
         self.server.jetstream = on;
