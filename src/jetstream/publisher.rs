@@ -76,7 +76,7 @@ pub struct Publisher {
     pub(super) last_anomaly: Option<Anomaly>,
     /// Links that were closed over something written while only this publisher had anything out, since it last wrote
     /// without care.
-    violations: u32,
+    pub(super) violations: u32,
     /// The size of the message that found no room last, until one is taken: who waits for room waits for as much.
     refused_size: usize,
     /// The highest sequence before the watermark.
@@ -268,7 +268,7 @@ impl Publisher {
         if !self.recall.is_clear() {
             return;
         }
-        let until = self.sifted();
+        let until = self.sifting.as_ref().map_or(u64::MAX, Sifting::until);
         let pumped = self.lane.pump(&mut self.ledger, until, outbox, self.trust, now);
         self.statistics.replayed += pumped.resent;
         if pumped.is_doubtful {
@@ -319,32 +319,11 @@ impl Publisher {
         self.link_is_gone();
     }
 
-    fn link_is_gone(&mut self) {
+    pub(super) fn link_is_gone(&mut self) {
         self.check.link_lost();
         self.recall.link_lost();
         self.silence = None;
         self.unheard_since = None;
-    }
-
-    /// The server has closed the link over something that was written to it. Takes the place of
-    /// [`Publisher::handle_disconnected`].
-    ///
-    /// What is unsettled is written again one by one, `pause` after the next link has come up. A message that was out alone when that
-    /// happens again is rejected; `is_alone` says that nobody else had anything out.
-    pub fn handle_violation(&mut self, error: &ServerError, is_alone: bool, pause: Duration, now: Instant) {
-        let (unanswered, first) = self.lane.unanswered(&self.ledger);
-        if unanswered == 0 {
-            return self.handle_disconnected();
-        }
-        if !self.lane.is_careful(&self.ledger) {
-            self.violations = 0;
-        }
-        self.violations = self.violations.saturating_add(u32::from(is_alone));
-        if let Some(culprit) = first.filter(|_| unanswered == 1 && self.violations > 1) {
-            self.settle(culprit, Outcome::Rejected(Rejection::Violation(error.clone())), now);
-        }
-        self.lane.link_lost_over_one(self.ledger.front(), pause);
-        self.link_is_gone();
     }
 
     /// The connection is over.
@@ -564,11 +543,6 @@ impl Publisher {
     /// The stream as it was when last looked at; `None` before the first look, and for publishers to any stream.
     pub fn stream(&self) -> Option<&StreamInfo> {
         self.check.info()
-    }
-
-    /// The last sequence of the stream when it was first looked at: whatever this publisher stores is stored behind it.
-    pub fn began_after(&self) -> Option<u64> {
-        self.check.began_after()
     }
 
     /// Whether messages may be written now: there is a link, the stream on it was looked at, and the ids in it read back

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::ack::{PubAck, capped};
 use super::delivered::Delivered;
 use super::id_set::Digest;
-use super::in_flight::State;
+use super::in_flight::{Entry, State};
 use super::publisher::Publisher;
 use super::recall::Progress;
+use super::sifting::Sifting;
 use super::verdict::Verdict;
 use super::{Anomaly, Notice, Outcome, PublisherError, StoredMessage, StreamWarning};
 use crate::connection::{Delivery, Outbox};
@@ -25,6 +26,21 @@ const MISSES_MAX: usize = 1 << 16;
 const WINDOW_UNTOLD: Duration = Duration::from_secs(120);
 
 impl Publisher {
+    /// The last sequence of the stream when it was first looked at: whatever this publisher stores is stored behind it.
+    pub fn began_after(&self) -> Option<u64> {
+        self.check.began_after()
+    }
+
+    /// No message that is submitted from now on can be one of an earlier run: nothing more is read back for them. It has no
+    /// effect while messages are in flight.
+    pub fn end_resume(&mut self) {
+        if self.failure.is_none() && self.ledger.is_empty() {
+            self.sifting = None;
+            self.recall.forget();
+            self.recall.finish();
+        }
+    }
+
     /// The stream was looked at.
     pub(super) fn begin_recall(&mut self, now: Instant) {
         let Some(info) = self.check.info() else { return };
@@ -45,10 +61,7 @@ impl Publisher {
     pub(super) fn doubt_the_window(&mut self, now: Instant) {
         let front = self.ledger.front();
         let Some(after) = self.ledger.entry(front).map(|entry| entry.acked_before) else { return };
-        let open = (front..self.ledger.back()).filter_map(|ordinal| self.ledger.entry(ordinal));
-        let written = open.filter(|entry| entry.state == State::Open && entry.pass.is_some());
-        let wanted: Vec<Digest> =
-            written.map(|entry| Digest::of(self.ledger.id(entry, self.fixed_headers.len()))).collect();
+        let wanted = self.digests(|entry| entry.state == State::Open && entry.pass.is_some());
         self.recall.want(after, wanted);
         self.check.doubt(now);
     }
@@ -66,6 +79,31 @@ impl Publisher {
             }
         }
         self.recall.pump(&self.reply_root, outbox, now);
+    }
+
+    /// From now on only ids of messages in flight are kept.
+    fn begin_sifting(&mut self, now: Instant) {
+        self.sifting = Some(Sifting::new(self.ledger.front()));
+        self.go_on_sifting(now);
+    }
+
+    /// Looks for the next window of messages, once those of the last one are settled.
+    pub(super) fn go_on_sifting(&mut self, now: Instant) {
+        let (front, back) = (self.ledger.front(), self.ledger.back());
+        if !self.sifting.as_mut().is_some_and(|sifting| sifting.begin(front, back)) {
+            return;
+        }
+        let wanted = self.digests(|entry| entry.state == State::Open);
+        self.recall.forget();
+        self.recall.want(self.options.recall_after.unwrap_or(0), wanted);
+        self.check.doubt(now);
+    }
+
+    /// The ids of the messages in flight that are meant.
+    fn digests(&self, is_meant: impl Fn(&Entry) -> bool) -> Vec<Digest> {
+        let entries = (self.ledger.front()..self.ledger.back()).filter_map(|ordinal| self.ledger.entry(ordinal));
+        let meant = entries.filter(|entry| is_meant(entry));
+        meant.map(|entry| Digest::of(self.ledger.id(entry, self.fixed_headers.len()))).collect()
     }
 
     /// A message on the inbox that is no answer: what the consumer delivers has the subject it was stored under.
@@ -197,7 +235,12 @@ impl Publisher {
     fn end_recall(&mut self, now: Instant) {
         let found = self.match_unsettled(now) + self.recall.ids_held();
         self.recall.finish();
-        self.end_sifting(found);
+        if let Some(sifting) = &mut self.sifting {
+            if sifting.end(found, self.options.in_flight_max) {
+                self.sifting = None;
+            }
+            self.recall.forget();
+        }
         self.misses = 0;
         for ordinal in self.ledger.front()..self.ledger.back() {
             if let Some(entry) = self.ledger.entry_mut(ordinal) {

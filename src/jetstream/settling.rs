@@ -1,16 +1,40 @@
 //! How a publisher settles messages, ends passes, and ends itself.
 
+use core::time::Duration;
+
 use super::in_flight::{Owner, State};
 use super::ordered::Pace;
 use super::publisher::Publisher;
 use super::silence::Silence;
 use super::{Anomaly, Notice, Outcome, PublisherError, Rejection};
+use crate::proto::ServerError;
 use crate::time::Instant;
 
 /// Notices kept for a reader that does not come.
 const NOTICES_MAX: usize = 64;
 
 impl Publisher {
+    /// The server has closed the link over something that was written to it. Takes the place of
+    /// [`Publisher::handle_disconnected`].
+    ///
+    /// What is unsettled is written again one by one, `pause` after the next link has come up. A message that was out alone
+    /// when that happens again is rejected; `is_alone` says that nobody else had anything out.
+    pub fn handle_violation(&mut self, error: &ServerError, is_alone: bool, pause: Duration, now: Instant) {
+        let (unanswered, first) = self.lane.unanswered(&self.ledger);
+        if unanswered == 0 {
+            return self.handle_disconnected();
+        }
+        if !self.lane.is_careful(&self.ledger) {
+            self.violations = 0;
+        }
+        self.violations = self.violations.saturating_add(u32::from(is_alone));
+        if let Some(culprit) = first.filter(|_| unanswered == 1 && self.violations > 1) {
+            self.settle(culprit, Outcome::Rejected(Rejection::Violation(error.clone())), now);
+        }
+        self.lane.link_lost_over_one(self.ledger.front(), pause);
+        self.link_is_gone();
+    }
+
     /// Holds what was taken earlier against what server and stream take now. What is out is left to its answer: it may be
     /// stored.
     pub(super) fn reject_unfit(&mut self, now: Instant) {
